@@ -18,7 +18,8 @@ use crate::advice::advice;
 #[derive(Args)]
 pub(crate) struct DeviceArgs {
     /// Device: auto, cpu, cuda or cuda:N. With auto, the first GPU if it can be used, else the CPU (with --engine
-    /// reference, always the CPU). A GPU needs NVIDIA's driver and NVRTC
+    /// reference or several ranks, always the CPU). With several ranks and cuda, each takes a GPU of its machine. A GPU
+    /// needs NVIDIA's driver and NVRTC
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Precision of matrix products on a GPU, as in PyTorch: highest (float32), high (16 bits of each number) or medium
@@ -36,7 +37,8 @@ pub(crate) struct DeviceArgs {
 enum DeviceChoice {
     Auto,
     Cpu,
-    Cuda(usize),
+    /// The index of the GPU. With `None`, the first GPU, or with several ranks a GPU for each.
+    Cuda(Option<usize>),
 }
 
 impl FromStr for DeviceChoice {
@@ -46,12 +48,12 @@ impl FromStr for DeviceChoice {
         match text {
             "auto" => Ok(DeviceChoice::Auto),
             "cpu" => Ok(DeviceChoice::Cpu),
-            "cuda" => Ok(DeviceChoice::Cuda(0)),
+            "cuda" => Ok(DeviceChoice::Cuda(None)),
             _ => text
                 .strip_prefix("cuda:")
                 .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|number| number.parse::<u16>().ok())
-                .map(|number| DeviceChoice::Cuda(number.into()))
+                .map(|number| DeviceChoice::Cuda(Some(number.into())))
                 .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".into()),
         }
     }
@@ -77,9 +79,12 @@ impl DeviceArgs {
         let gpu = |ordinal| Backend::gpu(ordinal, engine, self.matmul_precision.unwrap_or(precision));
         let automatic = |gpu: Backend| Backend { is_automatic: true, ..gpu };
         match (self.device, engine) {
-            (DeviceChoice::Cuda(ordinal), _) => Ok(Backend { ranks, ..gpu(ordinal)? }),
+            (DeviceChoice::Cuda(None), _) if !ranks.is_solo() => {
+                Backend::gpu_of_rank(ranks, engine, self.matmul_precision.unwrap_or(precision))
+            }
+            (DeviceChoice::Cuda(ordinal), _) => Ok(Backend { ranks, ..gpu(ordinal.unwrap_or(0))? }),
             (DeviceChoice::Auto, _) if !ranks.is_solo() => {
-                Ok(Backend { why: "cpu: several ranks train on the CPU".into(), ..cpu })
+                Ok(Backend { why: "cpu: several ranks train on GPUs only with --device cuda".into(), ..cpu })
             }
             // The CUDA part of libtorch is a separate download, so it is used only on request.
             (DeviceChoice::Cpu, _) | (_, EngineChoice::Reference) => Ok(cpu),
@@ -102,7 +107,7 @@ mod tests {
     #[test]
     fn a_device_is_auto_cpu_or_a_numbered_gpu() {
         for (text, choice) in
-            [("auto", Auto), ("cpu", Cpu), ("cuda", Cuda(0)), ("cuda:0", Cuda(0)), ("cuda:12", Cuda(12))]
+            [("auto", Auto), ("cpu", Cpu), ("cuda", Cuda(None)), ("cuda:0", Cuda(Some(0))), ("cuda:12", Cuda(Some(12)))]
         {
             assert_eq!(text.parse(), Ok(choice));
         }

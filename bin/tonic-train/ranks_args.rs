@@ -25,7 +25,8 @@ impl RanksArgs {
     /// Joins the processes that a launcher has started together with this one. They share the machine.
     pub(crate) fn join(&self) -> Result<Ranks, BaseError> {
         let ranks = Ranks::join(Duration::from_secs(self.timeout.into()), report)?;
-        share_machine(ranks.on_this_machine());
+        let [_, here] = ranks.on_this_machine();
+        share_machine(here);
         Ok(*JOINED.get_or_init(|| ranks))
     }
 }

@@ -221,14 +221,16 @@ impl Ranks {
         Ok(())
     }
 
-    /// Number of ranks on the machine of this rank.
-    pub fn on_this_machine(&self) -> usize {
+    /// Number of ranks on this machine before this one, and number of all ranks on it.
+    pub fn on_this_machine(&self) -> [usize; 2] {
         #[cfg(feature = "mpi")]
         if !self.is_solo() {
             let own = world::machine();
-            return self.gather(&own).iter().filter(|machine| **machine == own).count();
+            let machines = self.gather(&own);
+            let count = |machines: &[String]| machines.iter().filter(|machine| **machine == own).count();
+            return [count(&machines[..self.0.rank]), count(&machines)];
         }
-        1
+        [0, 1]
     }
 
     /// What this rank has sent, and how long it has waited.

@@ -6,6 +6,8 @@ mod convert;
 #[cfg(feature = "train")]
 mod fit;
 #[cfg(feature = "mpi")]
+mod gpu_ranks;
+#[cfg(feature = "mpi")]
 mod rank_faults;
 #[cfg(feature = "mpi")]
 mod ranks;

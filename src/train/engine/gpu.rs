@@ -1,18 +1,21 @@
-//! The engine of our kernels on a GPU, for tests and for the self-check. Training on a GPU uses `learner/gpu.rs`.
+//! The engine of our kernels on a GPU, for batches in host memory: for the self-check and for several ranks, which train
+//! together. A process that trains alone uses `learner/gpu.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic_loader::Batch;
+use tonic_ranks::Ranks;
 use tonic_shard::{FrameShape, Width};
 
-use crate::engine::gpu_network::{Extent, GpuNetwork};
-use crate::engine::step::{BatchLoss, Engine, check_labels, check_loss, finite};
+use crate::engine::gpu_network::{Extent, GpuNetwork, Rounding};
+use crate::engine::step::{BatchLoss, Engine, check_labels, check_loss, check_step, finite};
 use crate::engine::training_loss::TrainingLoss;
 use crate::error::{KernelError, Result};
-use crate::feed::StagedBatch;
+use crate::feed::{Sizes, StagedBatch, Staging};
 use crate::gpu::{Device, Stream};
 use crate::kernel::SpikeCounts;
-use crate::kernel::interface::BatchScore;
+use crate::kernel::batch_source::BatchSource;
 use crate::kernel::program::{ColumnTypes, MatmulPrecision, Program};
 use crate::network::{Network, Parameters, Shape};
 
@@ -24,8 +27,23 @@ pub struct GpuEngine {
     precision: MatmulPrecision,
     /// Kernels compiled for the column types of the last batch. `None` before the first batch.
     program: Option<Arc<Program>>,
+    /// What stays from batch to batch if several ranks train. `None` if each batch has new memory, filled with NaN.
+    kept: Option<Kept>,
+    /// Networks for training and for evaluation.
+    trained: Option<GpuNetwork>,
+    evaluated: Option<GpuNetwork>,
+    staged: Option<StagedBatch>,
     logits: Vec<f32>,
     loss: TrainingLoss,
+    rounding: Rounding,
+}
+
+#[derive(Debug)]
+struct Kept {
+    ranks: Ranks,
+    staging: Staging,
+    /// Sizes of the networks for training and for evaluation. Gradients depend on them, as a sum's order does.
+    extents: [Extent; 2],
 }
 
 impl GpuEngine {
@@ -34,61 +52,99 @@ impl GpuEngine {
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn new(device: &Device, precision: MatmulPrecision) -> Result<GpuEngine> {
-        let stream = device.stream()?;
-        let (device, logits) = (device.clone(), Vec::new());
-        Ok(GpuEngine { device, stream, precision, program: None, logits, loss: TrainingLoss::default() })
+        Ok(GpuEngine {
+            stream: device.stream()?,
+            device: device.clone(),
+            precision,
+            program: None,
+            kept: None,
+            trained: None,
+            evaluated: None,
+            staged: None,
+            logits: Vec::new(),
+            loss: TrainingLoss::default(),
+            rounding: Rounding::default(),
+        })
     }
 
-    fn run(
-        &mut self,
-        network: &Network,
-        batch: &Batch,
-        steps: usize,
-        gradient: Option<&mut Parameters>,
-    ) -> Result<BatchLoss> {
-        let (mut on_device, staged) = self.load(network, batch, steps, gradient.is_some())?;
-        on_device.begin(&self.stream, 0, 0)?;
-        let source = staged.source();
-        let is_step = gradient.is_some();
-        let loss = if is_step { self.loss.clone() } else { TrainingLoss::default() };
-        on_device.set_loss(&loss)?;
-        match gradient {
-            Some(gradient) => {
-                on_device.step(&self.stream, source, Some(steps))?;
-                on_device.read_gradients(gradient)?;
-            }
-            None => on_device.forward(&self.stream, source, Some(steps))?,
-        }
-        self.logits = on_device.logits(batch.len())?;
-        let predictions = on_device.predictions(batch.len())?;
-        let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
-        let mean = predictions.iter().map(|of| of.loss).sum::<f64>() / batch.len() as f64;
-        if !is_step {
-            return Ok(finite(BatchLoss { loss: mean, correct, penalty: 0.0 })?);
-        }
-        let BatchScore { loss, penalty, .. } = on_device.first_score()?;
-        Ok(check_loss(BatchLoss { loss, correct, penalty })?)
+    /// Makes training steps together with other ranks, on the device of `program`. A batch has at most `most[0]` samples of this rank in training and
+    /// `most[1]` in evaluation, of at most `longest` time steps.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
+    pub(crate) fn with_ranks(
+        mut self,
+        ranks: Ranks,
+        program: &Arc<Program>,
+        [trained, evaluated]: [usize; 2],
+        longest: usize,
+    ) -> Result<GpuEngine> {
+        let extent = |batch: usize, trains| Extent { batch: batch.max(1), longest, trains, kept: 0, batches: 1 };
+        self.kept = Some(Kept {
+            ranks,
+            staging: Staging::new(&self.device, program.column_types(), Sizes::default())?,
+            extents: [extent(trained, true), extent(evaluated, false)],
+        });
+        self.program = Some(program.clone());
+        Ok(self)
     }
 
-    /// Copies a network and a batch to the device. `trains` says whether to allocate the buffers for training.
+    fn ranks(&self) -> Ranks {
+        self.kept.as_ref().map_or(Ranks::solo(), |kept| kept.ranks)
+    }
+
+    /// Copies a network and a batch to the device. `trains` says whether the network has the buffers for training.
     fn load(
         &mut self,
         network: &Network,
         batch: &Batch,
         steps: usize,
         trains: bool,
-    ) -> Result<(GpuNetwork, StagedBatch)> {
+    ) -> Result<(&mut GpuNetwork, BatchSource, &Stream)> {
         let Shape { inputs, classes, .. } = *network.shape();
-        check_labels(batch, classes)?;
+        let ranks = self.ranks();
+        if ranks.is_solo() || !batch.is_empty() {
+            check_labels(batch, classes)?;
+        }
         check_samples(inputs, batch)?;
-        let longest = batch.longest();
-        let program = self.program(inputs, longest, batch)?;
-        let staged = StagedBatch::new(&self.stream, program.column_types(), batch, classes)?;
-        let extent = Extent { batch: batch.len(), longest: longest.max(steps), trains, kept: 0, batches: 1 };
-        let mut on_device = GpuNetwork::new(program, network, extent)?;
-        on_device.load(&self.stream, network, None)?;
-        on_device.poison(&self.stream)?;
-        Ok((on_device, staged))
+        let (program, extent) = match (&self.kept, &self.program) {
+            (Some(kept), Some(program)) => (program.clone(), kept.extents[usize::from(!trains)]),
+            _ => {
+                let longest = batch.longest().max(steps);
+                let extent = Extent { batch: batch.len(), longest, trains, kept: 0, batches: 1 };
+                (self.program(inputs, batch.longest(), batch)?, extent)
+            }
+        };
+        let GpuEngine { stream, kept, trained, evaluated, staged, loss, .. } = self;
+        let place = if trains { trained } else { evaluated };
+        if kept.is_none() {
+            (*place, *staged) = (None, None);
+        }
+        let staged = match (staged, kept) {
+            (Some(staged), Some(Kept { staging, .. })) => {
+                staged.renew(stream, staging, batch, classes)?;
+                staged
+            }
+            (place, _) => place.insert(StagedBatch::new(stream, program.column_types(), batch, classes)?),
+        };
+        let on_device = match place {
+            Some(on_device) => {
+                on_device.renew(stream, &network.parameters)?;
+                on_device
+            }
+            place => {
+                let mut on_device = GpuNetwork::new(program, network, extent)?;
+                if trains && !ranks.is_solo() {
+                    on_device = on_device.with_ranks(ranks, network.architecture())?;
+                }
+                on_device.set_loss(&if trains { loss.clone() } else { TrainingLoss::default() })?;
+                on_device.load(stream, network, None)?;
+                on_device.poison(stream)?;
+                place.insert(on_device)
+            }
+        };
+        on_device.begin(stream, 0, 0)?;
+        Ok((on_device, staged.source(), stream))
     }
 
     /// Returns the kernels for the column types of the batch.
@@ -109,21 +165,42 @@ impl GpuEngine {
 
 impl Engine for GpuEngine {
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
-        self.run(network, batch, steps, Some(gradient))
+        let ranks = self.ranks();
+        check_step(ranks, network, batch, gradient)?;
+        let terms = self.loss.of_share(ranks, &batch.labels);
+        let (samples, weight) = (terms.samples, terms.total);
+        let (on_device, source, stream) = self.load(network, batch, steps, true)?;
+        on_device.set_whole(samples, weight);
+        on_device.step(stream, source, Some(steps))?;
+        let (score, has_rounded) = (on_device.first_score()?, on_device.state()?.rounded != 0);
+        let logits = on_device.logits(batch.len())?;
+        let [loss, penalty, correct, rounded] = ranks.fold_array([0.0; 4], |[loss, penalty, correct, rounded]| {
+            if !batch.is_empty() {
+                *loss += score.loss;
+                *penalty += score.penalty;
+                *correct += f64::from(score.correct);
+                *rounded += f64::from(u8::from(has_rounded));
+            }
+        });
+        let loss = check_loss(BatchLoss { loss, correct: correct as usize, penalty })?;
+        on_device.add_gradients(stream, gradient, batch.is_empty())?;
+        self.logits = logits;
+        self.rounding.note(rounded > 0.0);
+        Ok(loss)
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
-        self.run(network, &labelled(batch), steps, None)?;
+        self.evaluate(network, &labelled(batch), steps)?;
         Ok(&self.logits)
     }
 
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
-        let (mut on_device, staged) = self.load(network, &labelled(batch), steps, true)?;
-        on_device.spikes(&self.stream, staged.source(), (batch.frames.len(), Some(steps)))
+        let (on_device, source, stream) = self.load(network, &labelled(batch), steps, true)?;
+        on_device.spikes(stream, source, (batch.frames.len(), Some(steps)))
     }
 
     fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
-        self.loss = loss;
+        (self.loss, self.trained) = (loss, None);
         Ok(())
     }
 
@@ -131,8 +208,23 @@ impl Engine for GpuEngine {
         &self.logits
     }
 
+    fn remark(&mut self) -> Option<String> {
+        self.rounding.remark()
+    }
+
+    fn exchange_time(&self) -> Duration {
+        self.trained.as_ref().map_or(Duration::ZERO, GpuNetwork::exchange_time)
+    }
+
     fn evaluate(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<BatchLoss> {
-        self.run(network, batch, steps, None)
+        let (on_device, source, stream) = self.load(network, batch, steps, false)?;
+        on_device.forward(stream, source, Some(steps))?;
+        let logits = on_device.logits(batch.len())?;
+        let predictions = on_device.predictions(batch.len())?;
+        self.logits = logits;
+        let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
+        let loss = predictions.iter().map(|of| of.loss).sum::<f64>() / batch.len() as f64;
+        Ok(finite(BatchLoss { loss, correct, penalty: 0.0 })?)
     }
 }
 

@@ -8,7 +8,8 @@
 //! | `LibtorchEngine` | `libtorch/` | libtorch's autograd, for comparisons with the kernels (feature `libtorch`) |
 //!
 //! `step.rs` has the trait [`Engine`], and `training_loss.rs` the loss; `tracer.rs` runs single samples, to show what
-//! happens inside the network. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
+//! happens inside the network. One process trains on a GPU without an engine (`learner/gpu.rs` uses [`GpuNetwork`]), several
+//! ranks with a [`GpuEngine`] each.
 
 mod choice;
 mod cpu;
@@ -27,8 +28,8 @@ pub use crate::kernel::SpikeCounts;
 pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::CpuEngine;
 pub use gpu::GpuEngine;
-pub(crate) use gpu_network::check_layers;
 pub use gpu_network::{Extent, GpuNetwork};
+pub(crate) use gpu_network::{Rounding, check_layers};
 pub use layered::LayeredEngine;
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;

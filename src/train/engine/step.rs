@@ -1,5 +1,7 @@
 //! The trait that every engine implements, and the loss of a batch.
 
+use std::time::Duration;
+
 use tonic_base::interrupt;
 use tonic_loader::{Batch, MAX_BLOCKS, Share};
 use tonic_ranks::Ranks;
@@ -61,6 +63,16 @@ pub trait Engine: std::fmt::Debug {
 
     /// Returns the logits of the last batch, (batch, classes).
     fn logits(&self) -> &[f32];
+
+    /// Returns a message for the user about the steps so far. Returns each message only once.
+    fn remark(&mut self) -> Option<String> {
+        None
+    }
+
+    /// How long the sums of several ranks have passed through host memory so far. 0 if the device is the CPU.
+    fn exchange_time(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Returns the mean loss of a batch without computing gradients, and keeps the logits for [`Engine::logits`].
     ///

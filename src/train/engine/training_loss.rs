@@ -47,7 +47,7 @@ pub(super) struct BatchTerms<'a> {
     /// Number of samples in the batch, of all ranks.
     pub(super) samples: usize,
     /// W: the sum of the class weights of all labels in the batch.
-    total: f64,
+    pub(super) total: f64,
 }
 
 impl TrainingLoss {

@@ -24,3 +24,4 @@ pub use open::Feed;
 pub use random::RandomFrames;
 pub use ring::Ring;
 pub(crate) use staged_batch::StagedBatch;
+pub(crate) use staging::{Sizes, Staging};

@@ -176,7 +176,7 @@ impl Staged {
 }
 
 impl Staging {
-    pub(super) fn new(device: &Device, column_types: ColumnTypes, room: Sizes) -> Result<Staging> {
+    pub(crate) fn new(device: &Device, column_types: ColumnTypes, room: Sizes) -> Result<Staging> {
         Ok(Staging {
             device: device.clone(),
             column_types,
@@ -187,6 +187,10 @@ impl Staging {
             cells: device.pinned(room.entries * column_types.cells.bytes())?,
             counts: device.pinned(room.entries * column_types.counts.bytes())?,
         })
+    }
+
+    pub(super) fn column_types(&self) -> ColumnTypes {
+        self.column_types
     }
 
     pub(super) fn used(&self) -> Sizes {

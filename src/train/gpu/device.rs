@@ -114,6 +114,26 @@ impl Device {
         })))
     }
 
+    /// Returns the number of GPUs that this process can use.
+    ///
+    /// # Errors
+    /// [`Unavailable`](tonic_base::Error::Unavailable) if there is none.
+    pub(crate) fn count() -> Result<usize> {
+        devices().map_err(|why| Error::unavailable("device cuda", why))
+    }
+
+    /// Returns the number that the driver gives to this GPU, or to this part of one (MIG), and to no other anywhere.
+    ///
+    /// # Errors
+    /// [`Error::Cuda`] if the GPU's driver returns an error.
+    pub(crate) fn uuid(&self) -> Result<[u8; 16]> {
+        let mut uuid = sys::CUuuid { bytes: [0; 16] };
+        // SAFETY: the device is the driver's; it writes 16 bytes.
+        let code = unsafe { sys::cuDeviceGetUuid_v2(&raw mut uuid, self.0.device) };
+        check(code, || format!("ask {self} for its UUID"))?;
+        Ok(uuid.bytes.map(|byte| byte as u8))
+    }
+
     /// Index of the GPU, from 0.
     pub(crate) fn ordinal(&self) -> usize {
         self.0.ordinal

@@ -16,13 +16,14 @@ use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
 use crate::error::{BaseFault, Error, Result};
 
 /// All functions of the CUDA driver that this crate calls.
-const DRIVER_CALLS: [&str; 43] = [
+const DRIVER_CALLS: [&str; 44] = [
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
     "cuDeviceGet",
     "cuDeviceGetAttribute",
     "cuDeviceGetCount",
     "cuDeviceGetName",
+    "cuDeviceGetUuid_v2",
     "cuDevicePrimaryCtxRelease_v2",
     "cuDevicePrimaryCtxRetain",
     "cuDeviceTotalMem_v2",

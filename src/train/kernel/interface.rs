@@ -326,6 +326,9 @@ kernel_structs! {
         pub(crate) penalties: Address<f64>,
         /// Sum of the weights of all classes.
         pub(crate) weight_sum: f64,
+        /// Sum of the weights of all samples of the batch, of all ranks. 0 if this process has the whole batch: the
+        /// kernels then add up the weights themselves.
+        pub(crate) whole_weight: f64,
         /// Label smoothing, from 0 to below 1.
         pub(crate) smoothing: f64,
         /// Output of `readout_gradient`: loss and correct predictions of each batch of the epoch, (batches,).

@@ -47,6 +47,10 @@ kernel_structs! {
         pub(crate) y: Address<f32>,
         /// Sums of y and of y^2 over the time steps of each sample, (2, batch_size, width).
         pub(crate) sums: Address<f64>,
+        /// Sums over all samples of the batch: their time steps, y and y^2, (3, width). Null if this process has the whole
+        /// batch. Otherwise, `norm_statistics` is launched twice: first it writes the sums of this rank, then it reads
+        /// those of all ranks.
+        pub(crate) totals: Address<f64>,
         /// gamma and beta, (channels,) each. Null in a layer without norm.
         pub(crate) gamma: Address<f32>,
         pub(crate) beta: Address<f32>,
@@ -72,6 +76,8 @@ kernel_structs! {
         pub(crate) momentum: f32,
         /// 1 in evaluations, which use the running statistics.
         pub(crate) evaluates: u32,
+        /// 1 if `totals` has the sums of all ranks.
+        pub(crate) has_totals: u32,
     }
 
     /// Arguments of `dropout_masks`.
@@ -127,6 +133,10 @@ kernel_structs! {
         pub(crate) rates: Address<f32>,
         /// Sums over time, (SUMS, batch_size, width): first for the cell's constants, then for the norm.
         pub(crate) sums: Address<f32>,
+        /// Sums of `sums` over all samples of the batch, and the number of their time steps, (SUMS + 1, width). Null if this
+        /// process has the whole batch, or without norm. Otherwise, `layer_gradient` is launched twice, as
+        /// `norm_statistics`.
+        pub(crate) totals: Address<f64>,
         /// Output: number of spikes before dropout and number of time steps with a spike, (batch_size, width). Null if
         /// nobody needs them.
         pub(crate) counted: Address<f64>,
@@ -154,6 +164,8 @@ kernel_structs! {
         pub(crate) layer: u32,
         /// Number of state variables that start at random numbers. 0 if all states start at 0.
         pub(crate) random_states: u32,
+        /// 1 if `totals` has the sums of all ranks.
+        pub(crate) has_totals: u32,
     }
 
     /// Arguments of `reduce` and `reduce_backward`: the readout over time, without its linear layer.
@@ -205,6 +217,8 @@ kernel_structs! {
         pub(crate) most: f64,
         /// Factor of the penalty in the loss.
         pub(crate) weight: f64,
+        /// Number of samples in the batch, of all ranks. 0 if this process has the whole batch.
+        pub(crate) whole_samples: f64,
         pub(crate) width: u32,
         pub(crate) neurons: u32,
     }

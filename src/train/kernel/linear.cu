@@ -102,7 +102,7 @@ KERNEL(weight_gradient_cells, GradientArgs, BLOCK_THREADS) {
 }
 
 // Writes the score of the batch: the mean loss, weighted by class if there are class weights, and the number of correct
-// samples. Sums are added in halves, which is a fixed order.
+// samples. If several ranks share the batch, the sum of their scores is that of the whole batch. Sums are added in halves, which is a fixed order.
 __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& state, u32 samples) {
     double* losses = (double*)dynamic_shared_memory();
     u32* correct = (u32*)(losses + blockDim.x);
@@ -129,7 +129,7 @@ __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& stat
         penalties[threadIdx.x] += penalties[threadIdx.x + half];
     }
     if (threadIdx.x > 0) return;
-    loss = losses[0] / weights[0] + penalties[0];
+    loss = losses[0] / (args.whole_weight > 0.0 ? args.whole_weight : weights[0]) + penalties[0];
     args.scores[state.batch] = {loss, penalties[0], correct[0], samples};
     if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
 }

@@ -61,7 +61,9 @@ __device__ __forceinline__ void finish_loss(
         weight += of_warp[3 * READOUT_WARPS + i];
     }
     auto weight_of = [&](u32 k) { return args.class_weights ? args.class_weights[k] : 1.0f; };
-    const float scale = args.class_weights ? args.class_weights[label] / weight : 1.0f / (float)samples;
+    if (!args.class_weights) weight = (float)samples;
+    if (args.whole_weight > 0.0) weight = (float)args.whole_weight;
+    const float scale = weight_of(label) / weight;
     // With label smoothing: the weight of the label and that of each class in the target (engine/training_loss.rs).
     const double each = args.smoothing > 0.0 ? args.smoothing / args.classes : 0.0;
     const double target = args.smoothing > 0.0 ? (1.0 - args.smoothing) * weight_of(label) : 0.0;
@@ -76,7 +78,7 @@ __device__ __forceinline__ void finish_loss(
             // In float64, because the two terms cancel where the network has learned the smoothed target.
             const double p = exp((double)logits[k] - (double)most) / powers, whole = target + each * args.weight_sum;
             const double wanted = each * weight_of(k) + (k == label ? target : 0.0);
-            g = (float)((whole * p - wanted) / (args.class_weights ? weight : (float)samples));
+            g = (float)((whole * p - wanted) / weight);
         }
         gradient[k] = g;
         if (k < BLOCK_THREADS) first[k] = g;

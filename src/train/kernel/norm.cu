@@ -21,6 +21,23 @@ __device__ __forceinline__ void over_samples(double (&totals)[N], u32 samples, A
     }
 }
 
+// Adds up N numbers of each channel over the samples of a batch. If several ranks share the batch, the first of two
+// launches writes the totals of this rank to `shared`, (N, width), and the second reads those of all ranks. Returns
+// whether this thread has the totals of channel n.
+template <int N, typename Add>
+__device__ __forceinline__ bool over_batch(
+    double (&totals)[N], u32 samples, double* shared, bool has_totals, u32 width, u32 n, Add add) {
+    if (!has_totals) over_samples(totals, samples, add);
+    if (threadIdx.x >= NORM_CHANNELS) return false;
+    if (!shared) return samples > 0;
+    for (int i = 0; i < N; i++) {
+        double& total = shared[(size_t)i * width + n];
+        if (has_totals) totals[i] = total;
+        else total = totals[i];
+    }
+    return has_totals;
+}
+
 // The sums of y and y^2 over the time steps of a sample. A block has one sample and TILE neighbouring channels.
 KERNEL(norm_sums, NormArgs, BLOCK_THREADS) {
     const u32 sample = blockIdx.x, column = threadIdx.x % TILE, n = blockIdx.y * TILE + column;
@@ -54,12 +71,12 @@ KERNEL(norm_statistics, NormArgs, BLOCK_THREADS) {
         double totals[3]; // rows, y, y^2
         const double* sums = args.sums + n;
         const size_t apart = (size_t)args.batch_size * args.width;
-        over_samples(totals, samples, [&](u32 b, double (&totals)[3]) {
+        auto add = [&](u32 b, double (&totals)[3]) {
             totals[0] += args.drawn[b].steps;
             totals[1] += sums[(size_t)b * args.width];
             totals[2] += sums[apart + (size_t)b * args.width];
-        });
-        if (threadIdx.x >= NORM_CHANNELS || samples == 0) return;
+        };
+        if (!over_batch(totals, samples, args.totals, args.has_totals, args.width, n, add)) return;
         const double rows = totals[0];
         mean = totals[1] / rows, variance = totals[2] / rows - mean * mean;
         variance = variance < 0.0 ? 0.0 : variance; // NaN stays NaN

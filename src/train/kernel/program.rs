@@ -34,8 +34,8 @@ use crate::kernel::interface::{self, Sample};
 use crate::kernel::product::{PLANE, PLANE_BYTES, Product, Products, STRIDE, TILE, WIDE};
 use crate::kernel::program::layers::LayerKernels;
 pub(crate) use crate::kernel::program::layers::{
-    CELL_AHEAD, CELL_IAF, CELL_LEAKY, MASK_TILE, NORM_CHANNELS, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM,
-    VECTORS,
+    CELL_AHEAD, CELL_IAF, CELL_LEAKY, GRADIENT_TOTALS, MASK_TILE, NORM_CHANNELS, NORM_TOTALS, REDUCE_LAST, REDUCE_MAX,
+    REDUCE_SOFTMAX, REDUCE_SUM, VECTORS,
 };
 pub(crate) use crate::kernel::program::sized::{BLOCK_THREADS, SizedKernel};
 use crate::kernel::program::sized::{CELLS_BYTES, ENTRIES};

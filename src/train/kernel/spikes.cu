@@ -32,7 +32,8 @@ KERNEL(count_spikes, SpikesArgs, BLOCK_THREADS) {
 KERNEL(spike_rates, RateArgs, BLOCK_THREADS) {
     const u32 b = blockIdx.x, samples = args.state->samples;
     if (b >= samples) return;
-    const double steps = max(args.drawn[b].steps, 1u), factor = args.weight / samples / args.neurons;
+    const double whole = args.whole_samples > 0.0 ? args.whole_samples : (double)samples;
+    const double steps = max(args.drawn[b].steps, 1u), factor = args.weight / whole / args.neurons;
     double penalty = 0.0;
     for (u32 n = threadIdx.x; n < args.width; n += BLOCK_THREADS) {
         const size_t i = (size_t)b * args.width + n;

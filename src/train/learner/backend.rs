@@ -8,7 +8,9 @@ use tonic_shard::{FrameShape, ShardSet, Width};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine, TrainingLoss, check_layers, share};
+use crate::engine::{
+    Arithmetic, CpuEngine, Engine, EngineChoice, GpuEngine, LayeredEngine, TrainingLoss, check_layers, share,
+};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::gpu::{Device, check_compiler};
@@ -17,7 +19,7 @@ use crate::learner::epoch::{Learner, Room, TrainState};
 use crate::learner::evaluation::Evaluation;
 use crate::learner::gpu::GpuLearner;
 use crate::learner::gpu_evaluator::GpuEvaluator;
-use crate::learner::host::{HostLearner, evaluate, logits};
+use crate::learner::host::{BATCH, HostLearner, evaluate, logits};
 use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::network::{Layers, Network};
@@ -55,6 +57,29 @@ impl Backend {
         check_compiler(&device)?;
         let why = format!("cuda:{ordinal}: {}, {} free", device.name(), human_bytes(device.free_memory()?));
         Ok(Backend { engine, device: Some(device), precision, ranks: Ranks::solo(), is_automatic: false, why })
+    }
+
+    /// Opens a GPU for this one of several ranks: the ranks of a machine take its GPUs in turn.
+    ///
+    /// # Errors
+    /// The errors of [`Backend::gpu`].
+    pub fn gpu_of_rank(ranks: Ranks, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
+        let [index, _] = ranks.on_this_machine();
+        Ok(Backend { ranks, ..Backend::gpu(index % Device::count()?, engine, precision)? })
+    }
+
+    /// Returns an error if two ranks have the same GPU. All ranks call this function together.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`]; [`Error::Cuda`] if the driver returns an error.
+    pub(crate) fn check_gpus(&self) -> Result<()> {
+        let Some(device) = &self.device else { return Ok(()) };
+        let gpus = self.ranks.gather(&device.uuid()?);
+        let first = |rank: usize| gpus.iter().position(|gpu| *gpu == gpus[rank]).unwrap_or(rank);
+        let Some(rank) = (0..gpus.len()).find(|&rank| first(rank) < rank) else { return Ok(()) };
+        let expected =
+            "a GPU for each rank (--device cuda, and on each machine as many ranks as GPUs), or --device cpu";
+        Err(Error::usage("device", expected, format!("one GPU for the ranks {} and {rank}", first(rank))))
     }
 
     /// Returns the backend for a network of these layers: this one, or the CPU if the program chose the GPU and its
@@ -127,11 +152,18 @@ impl Backend {
         room: Room,
     ) -> Result<Box<dyn Learner>> {
         Ok(match program {
-            Some(program) => Box::new(GpuLearner::new(state, program, &loss, room)?),
-            None => {
-                let mut engine = self.host_engine(&state.network)?;
-                engine.set_loss(loss)?;
+            Some(program) if self.ranks.is_solo() => Box::new(GpuLearner::new(state, program, &loss, room)?),
+            _ => {
                 let share = share(self.ranks, state.network.architecture().parameters());
+                let mut engine = match program {
+                    Some(program) => {
+                        let most = (1..=room.batch).map(|samples| share.of(samples).len()).max().unwrap_or(0);
+                        let engine = GpuEngine::new(program.device(), self.precision)?;
+                        Box::new(engine.with_ranks(self.ranks, program, [most, BATCH], room.longest)?)
+                    }
+                    None => self.host_engine(&state.network)?,
+                };
+                engine.set_loss(loss)?;
                 Box::new(HostLearner::new(engine, state, share))
             }
         })

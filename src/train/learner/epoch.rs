@@ -1,5 +1,7 @@
 //! The trait `Learner`: trains and evaluates a network in whole epochs, on any device.
 
+use std::time::Duration;
+
 use tonic_base::Progress;
 use tonic_loader::{Batch, EpochOrder};
 use tonic_ranks::Ranks;
@@ -148,5 +150,10 @@ pub trait Learner: std::fmt::Debug {
     /// Returns a message for the user about the training so far. Returns each message only once.
     fn remark(&mut self) -> Option<String> {
         None
+    }
+
+    /// How long the sums of several ranks have passed through host memory so far. 0 if the device is the CPU.
+    fn exchange_time(&self) -> Duration {
+        Duration::ZERO
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tonic_base::{Progress, interrupt};
 use tonic_loader::Batch;
 
-use crate::engine::{BatchLoss, Extent, GpuNetwork, SpikeCounts, TrainingLoss, check_loss};
+use crate::engine::{BatchLoss, Extent, GpuNetwork, Rounding, SpikeCounts, TrainingLoss, check_loss};
 use crate::error::Result;
 use crate::feed::{Feed, Ring, StagedBatch};
 use crate::gpu::{Pinned, Stream};
@@ -39,16 +39,7 @@ pub(crate) struct GpuLearner {
     column_types: ColumnTypes,
     /// Batches for [`Learner::spikes`], each with its number of samples.
     watched: Vec<(StagedBatch, usize)>,
-    rounded: Rounded,
-}
-
-/// Whether a neuron has spiked more than 256 times in a time step, so that the GPU rounded its spike count. `Said`
-/// means yes, and the user was told.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Rounded {
-    No,
-    Yes,
-    Said,
+    rounding: Rounding,
 }
 
 impl GpuLearner {
@@ -72,7 +63,7 @@ impl GpuLearner {
             evaluator: GpuEvaluator::new(&state.network, program, room.longest, room.evaluated)?,
             column_types: program.column_types(),
             watched: Vec::new(),
-            rounded: Rounded::No,
+            rounding: Rounding::default(),
             state,
         };
         learner.load()?;
@@ -129,9 +120,7 @@ impl Learner for GpuLearner {
             reader.queued()
         })?;
         reader.finish()?;
-        if self.trained.state()?.rounded != 0 && self.rounded == Rounded::No {
-            self.rounded = Rounded::Yes;
-        }
+        self.rounding.note(self.trained.state()?.rounded != 0);
         Ok(())
     }
 
@@ -155,10 +144,7 @@ impl Learner for GpuLearner {
     }
 
     fn remark(&mut self) -> Option<String> {
-        (self.rounded == Rounded::Yes).then(|| {
-            self.rounded = Rounded::Said;
-            "neurons spike more than 256 times in a step, which the GPU's products round to 8 bits".into()
-        })
+        self.rounding.remark()
     }
 }
 

@@ -4,6 +4,7 @@
 //! stop is held back until all ranks are between the same two batches. All ranks come to the same state.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use tonic_base::{Progress, interrupt};
 use tonic_loader::{Batch, EpochOrder, Share};
@@ -19,7 +20,7 @@ use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters, Tensor};
 
 /// Samples per batch in evaluations. Not to be changed: results with [`Pad::Batch`](super::Pad) depend on this number.
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
 
 /// Trains a network with an engine that takes batches from host memory.
 #[derive(Debug)]
@@ -87,6 +88,14 @@ impl Learner for HostLearner {
         let of = |(batch, longest): &(Batch, usize)| engine.spikes(&state.network, batch, padding.of_batch(*longest));
         let own = total(watched.iter().map(of))?;
         Ok(own.iter().map(|counts| counts.of_ranks(share.ranks)).collect())
+    }
+
+    fn remark(&mut self) -> Option<String> {
+        self.engine.remark()
+    }
+
+    fn exchange_time(&self) -> Duration {
+        self.engine.exchange_time()
     }
 
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {

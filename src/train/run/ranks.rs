@@ -17,14 +17,11 @@ pub(super) fn check_ranks(fit: &FitOptions, sets: &Sets) -> Result<()> {
         return Ok(());
     }
     ranks.check_same(&fit.settings(sets)?)?;
-    let why = format!("{} ranks train together, which only the kernels of the CPU can", ranks.size());
-    if fit.backend.device.is_some() {
-        return Err(Error::unavailable("device cuda", why + "; use --device cpu"));
+    if fit.backend.engine == EngineChoice::Reference {
+        let why = format!("{} ranks train together, which only our own kernels can", ranks.size());
+        return Err(Error::unavailable("engine reference", why));
     }
-    match fit.backend.engine {
-        EngineChoice::Fused => Ok(()),
-        EngineChoice::Reference => Err(Error::unavailable("engine reference", why)),
-    }
+    fit.backend.check_gpus()
 }
 
 impl FitOptions {
@@ -90,6 +87,7 @@ impl FitOptions {
             ("class_weights", word(*class_weights)),
             ("engine", word(Some(backend.engine))),
             ("device", word(Some(backend.arithmetic()))),
+            ("matmul_precision", word(Some(backend.precision))),
             ("pad", word(*pad)),
             ("init", training.init_sum()?),
             ("augment", training.augmentation()?.map(|augmentation| format!("{:?}", augmentation.steps))),
@@ -108,15 +106,20 @@ impl Training<'_> {
             return;
         }
         let Traffic { sent, waited } = ranks.traffic();
-        let share = waited.as_secs_f64() / seconds;
-        let [sent, shares] = ranks.fold_array([0.0; 2], |[most, shares]| {
+        let own = [waited, self.learner.exchange_time()].map(|time| time.as_secs_f64() / seconds);
+        let [sent, waiting, exchanging] = ranks.fold_array([0.0; 3], |[most, waiting, exchanging]| {
             *most = (sent as f64).max(*most);
-            *shares += share;
+            *waiting += own[0];
+            *exchanging += own[1];
         });
         self.fit.say(|| {
             let per_batch = tonic_base::human_bytes((sent / batches.max(1) as f64) as u64);
-            let share = shares / ranks.size() as f64 * 100.0;
-            format!("ranks    at most {per_batch} sent per rank and batch, {share:.1}% of the time waiting for others")
+            let [waiting, exchanging] = [waiting, exchanging].map(|sum| sum / ranks.size() as f64 * 100.0);
+            let gpus = match self.fit.backend.device {
+                Some(_) => format!(", {exchanging:.1}% adding up through host memory"),
+                None => String::new(),
+            };
+            format!("ranks    at most {per_batch} sent per rank and batch, {waiting:.1}% of the time waiting for others{gpus}")
         });
     }
 }

@@ -8,6 +8,9 @@
 namespace emulator {
 
 typedef int CUdevice;
+struct CUuuid {
+    char bytes[16];
+};
 typedef unsigned long long CUdeviceptr;
 struct PrimaryContext {
     unsigned retained;
@@ -17,6 +20,7 @@ typedef PrimaryContext* CUcontext;
 inline std::mutex mutex;
 inline bool initialized;
 inline PrimaryContext primary;
+inline CUdevice primary_device = 0;
 inline thread_local CUcontext current;
 
 }  // namespace emulator

@@ -18,20 +18,32 @@ CUresult cuDriverGetVersion(int* version) {
     return CUDA_SUCCESS;
 }
 
+static int devices() {
+    const char* number = getenv("TONIC_EMULATED_DEVICES");
+    return number ? atoi(number) : 1;
+}
+
 #define DEVICE(device)                                     \
     LOCK;                                                  \
     CHECK(initialized, CUDA_ERROR_NOT_INITIALIZED);        \
-    CHECK(device == 0, CUDA_ERROR_INVALID_DEVICE)
+    CHECK(device >= 0 && device < devices(), CUDA_ERROR_INVALID_DEVICE)
 
 CUresult cuDeviceGetCount(int* count) {
     DEVICE(0);
-    *count = 1;
+    *count = devices();
     return CUDA_SUCCESS;
 }
 
 CUresult cuDeviceGet(CUdevice* device, int ordinal) {
     DEVICE(ordinal);
-    *device = 0;
+    *device = ordinal;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
+    DEVICE(device);
+    *uuid = {};
+    uuid->bytes[15] = (char)device;
     return CUDA_SUCCESS;
 }
 
@@ -61,6 +73,9 @@ CUresult cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
     DEVICE(device);
+    // A process uses one of the GPUs.
+    CHECK(primary.retained == 0 || primary_device == device, CUDA_ERROR_NOT_SUPPORTED);
+    primary_device = device;
     primary.retained++;
     *context = &primary;
     return CUDA_SUCCESS;

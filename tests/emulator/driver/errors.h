@@ -14,6 +14,7 @@
     X(CUDA_ERROR_NOT_FOUND, 500, "named symbol not found")                   \
     X(CUDA_ERROR_NOT_READY, 600, "device not ready")                         \
     X(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, 701, "too many resources requested for launch") \
+    X(CUDA_ERROR_NOT_SUPPORTED, 801, "operation not supported")              \
     X(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, 900, "operation not permitted when stream is capturing") \
     X(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, 901, "operation failed due to a previous error during capture") \
     X(CUDA_ERROR_STREAM_CAPTURE_MERGE, 902, "operation would result in a merge of separate capture sequences") \

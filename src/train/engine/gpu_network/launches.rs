@@ -1,5 +1,6 @@
 //! The kernel launches of a training step.
 
+use crate::engine::gpu_network::across_ranks::Totals;
 use crate::engine::gpu_network::buffers::{CountedSpikes, DenseInput, Hidden, OptimiserState, Readout, tile_pairs};
 use crate::engine::gpu_network::network::{Body, GpuNetwork};
 use crate::engine::step::Pass;
@@ -276,6 +277,15 @@ impl GpuNetwork {
         }
     }
 
+    /// Calls `launch`, which queues a kernel that computes `len` sums over the samples of a batch, and uses them. If several
+    /// ranks share the batch, they add up the sums in between.
+    pub(super) fn over_ranks(&self, stream: &Stream, len: usize, launch: impl Fn(Totals) -> Result<()>) -> Result<()> {
+        match &self.across {
+            Some(across) => across.launch_twice(stream, len, launch),
+            None => launch(Totals::default()),
+        }
+    }
+
     /// Queues the product for a weight gradient. `before` has the spikes of the layer below, or is `None` in the first
     /// layer.
     pub(super) fn weight_gradient(
@@ -365,6 +375,7 @@ impl GpuNetwork {
             smoothed: self.readout.smoothed.address(),
             penalties: self.loss.penalty.as_ref().map_or(Address::null(), |penalty| penalty.penalties.address()),
             weight_sum: self.loss.weight_sum,
+            whole_weight: self.whole()[1],
             smoothing: self.loss.smoothing,
             scores: self.readout.scores.address(),
             width: *width as u32,

@@ -47,6 +47,7 @@ impl GpuNetwork {
                 least: *least,
                 most: *most,
                 weight: *weight,
+                whole_samples: self.whole()[0],
                 width: (rates.len() / batch) as u32,
                 neurons: self.shape.hidden[i] as u32,
             };

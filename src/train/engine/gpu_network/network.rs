@@ -1,7 +1,11 @@
 //! A network in GPU memory, and the copies between this network and host memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tonic_ranks::Ranks;
+
+use crate::engine::gpu_network::across_ranks::AcrossRanks;
 use crate::engine::gpu_network::buffers::{
     CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, Loss, OptimiserState, POISON, Readout, put,
 };
@@ -15,7 +19,7 @@ use crate::kernel::interface::{BatchScore, Drawn, NeuronArgs, State};
 use crate::kernel::program::Program;
 use crate::kernel::update_interface::Layer;
 use crate::kernel::{Optimiser, Rule, SpikeCounts};
-use crate::network::{Layers, Network, Parameters, Shape};
+use crate::network::{Architecture, Layers, Network, Parameters, Shape};
 
 /// A network in GPU memory, with the optimiser's state and the buffers of a training step.
 #[derive(Debug)]
@@ -37,6 +41,10 @@ pub struct GpuNetwork {
     pub(super) body: Body,
     pub(super) readout: Readout,
     pub(super) loss: Loss,
+    /// Where the host writes parameters and statistics, and reads gradients.
+    pub(super) host: Pinned<f32>,
+    /// What several ranks need to train together. `None` if this process trains alone.
+    pub(super) across: Option<AcrossRanks>,
     /// Spike counts of each hidden layer.
     pub(super) counted: Vec<CountedSpikes>,
 }
@@ -109,12 +117,39 @@ impl GpuNetwork {
             table: Table::new(device, records)?,
             counted: counted.collect::<Result<_>>()?,
             loss: Loss::default(),
+            host: device.pinned(parameters.len() + network.parameters.statistics().len())?,
+            across: None,
             parameters,
             body,
             readout,
             program,
             shape,
         })
+    }
+
+    /// Makes training steps together with other ranks. `architecture` is that of the network.
+    ///
+    /// # Errors
+    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
+    pub(crate) fn with_ranks(mut self, ranks: Ranks, architecture: &Architecture) -> Result<GpuNetwork> {
+        let widest = match &self.body {
+            Body::Iaf(..) => 0,
+            Body::Layered(layered) => layered.layers.iter().map(|layer| layer.width).max().unwrap_or(0),
+        };
+        self.across = Some(AcrossRanks::new(self.program.device(), ranks, architecture, widest)?);
+        Ok(self)
+    }
+
+    /// Sets the number of samples in the next batch, of all ranks, and the sum of their weights in the loss.
+    pub(crate) fn set_whole(&mut self, samples: usize, weight: f64) {
+        if let Some(across) = &mut self.across {
+            across.whole = [samples as f64, weight];
+        }
+    }
+
+    /// Number of samples in the batch of all ranks, and the sum of their weights. 0 if this process has the whole batch.
+    pub(super) fn whole(&self) -> [f64; 2] {
+        self.across.as_ref().map_or([0.0; 2], |across| across.whole)
     }
 
     /// Copies the network's parameters and the optimiser's state to the GPU. Without `optimiser`, training steps only
@@ -128,7 +163,6 @@ impl GpuNetwork {
     /// If `network` has another shape than the network given to [`new`](Self::new).
     pub fn load(&mut self, stream: &Stream, network: &Network, optimiser: Option<&Optimiser>) -> Result<()> {
         assert_eq!(network.shape(), &self.shape, "shape of the network");
-        put(stream, &self.parameters, network.parameters.flat())?;
         let zero = |buffer: &Buffer<u16>| stream.fill(buffer, 0);
         self.optimiser.config = optimiser.map(|optimiser| optimiser.config);
         self.table.freeze(stream, optimiser.map_or(&[], Optimiser::groups))?;
@@ -145,8 +179,20 @@ impl GpuNetwork {
             Body::Layered(layered) => {
                 let weights = layered.layers.iter().flat_map(|layer| [&layer.forward, &layer.backward]);
                 weights.into_iter().try_for_each(zero)?;
-                put(stream, &layered.running, network.parameters.statistics())?;
             }
+        }
+        self.renew(stream, &network.parameters)
+    }
+
+    /// Copies other parameters of the loaded network to the GPU, and other running statistics.
+    pub(crate) fn renew(&mut self, stream: &Stream, parameters: &Parameters) -> Result<()> {
+        let (flat, statistics) = (parameters.flat(), parameters.statistics());
+        let (host, at) = (self.host.as_mut_slice()?, flat.len());
+        host[..at].copy_from_slice(flat);
+        host[at..].copy_from_slice(statistics);
+        stream.upload(&self.parameters, 0, &self.host, 0..at)?;
+        if let Body::Layered(layered) = &self.body {
+            stream.upload(&layered.running, 0, &self.host, at..at + statistics.len())?;
         }
         self.launch_parameters(stream, &self.program.pack, None)
     }
@@ -251,6 +297,23 @@ impl GpuNetwork {
             to.statistics_mut().copy_from_slice(&layered.batch.read()?);
         }
         Ok(())
+    }
+
+    /// Like [`read_gradients`](Self::read_gradients), for the gradients of all ranks. `is_empty` says whether this rank had
+    /// no samples.
+    pub(crate) fn add_gradients(&mut self, stream: &Stream, to: &mut Parameters, is_empty: bool) -> Result<()> {
+        let GpuNetwork { across: Some(across), gradients, host, body, .. } = self else {
+            return self.read_gradients(to);
+        };
+        if let Body::Layered(layered) = body {
+            to.statistics_mut().copy_from_slice(&layered.batch.read()?);
+        }
+        across.add_gradients(stream, (gradients, host), to.flat_mut(), is_empty)
+    }
+
+    /// How long sums over ranks have taken so far, with the copies to and from the GPU.
+    pub(crate) fn exchange_time(&self) -> Duration {
+        self.across.as_ref().map_or(Duration::ZERO, AcrossRanks::took)
     }
 
     /// Reads the running statistics of all norms from the GPU.

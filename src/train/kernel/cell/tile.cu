@@ -222,13 +222,13 @@ KERNEL(layer_gradient, CellArgs, BLOCK_THREADS) {
     constexpr int SUMS = PARAMETER_SUMS + 2;
     double totals[SUMS + 1]; // and the number of rows
     const size_t apart = (size_t)args.batch_size * args.width;
-    over_samples(totals, samples, [&](u32 b, double (&totals)[SUMS + 1]) {
+    auto add = [&](u32 b, double (&totals)[SUMS + 1]) {
         const float* from = args.sums + (size_t)b * args.width + n;
 #pragma unroll
         for (int i = 0; i < SUMS; i++) totals[i] += from[i * apart];
         totals[SUMS] += args.drawn[b].steps;
-    });
-    if (threadIdx.x >= NORM_CHANNELS || samples == 0) return;
+    };
+    if (!over_batch(totals, samples, args.totals, args.has_totals, args.width, n, add)) return;
     const double total = totals[PARAMETER_SUMS], product = totals[PARAMETER_SUMS + 1], rows = totals[SUMS];
     float* vectors = args.vectors + n;
     if (args.gamma) {

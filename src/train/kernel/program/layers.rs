@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::TILE_WIDTH;
-use crate::kernel::cell::{CONSTANTS, CUDA_CELLS, PARAMETER_SUMS};
+use crate::kernel::cell::{CONSTANTS, CUDA_CELLS, PARAMETER_SUMS, SUMS};
 use crate::kernel::dropout::{DIGITS, STATE_STREAMS};
 use crate::kernel::norm::EPS;
 use crate::kernel::product::TILE;
@@ -28,6 +28,10 @@ pub(crate) const REDUCE_MAX: u32 = 2;
 pub(crate) const REDUCE_LAST: u32 = 3;
 /// Number of rows that `layer_gradient` writes: the gradients of gamma, of beta, of biases, and of a cell's parameters.
 pub(crate) const VECTORS: usize = 3 + CONSTANTS;
+/// Number of sums over a batch that `norm_statistics` needs for each channel.
+pub(crate) const NORM_TOTALS: usize = 3;
+/// Number of sums over a batch that `layer_gradient` needs for each channel.
+pub(crate) const GRADIENT_TOTALS: usize = SUMS + 1;
 
 /// Returns the preprocessor macros of the kernels, as (name, value).
 pub(super) fn defines() -> impl Iterator<Item = (&'static str, String)> {
@@ -111,14 +115,14 @@ impl LayerKernels {
             outputs_cells: block("outputs_cells", CELLS_BYTES)?,
             input_gradient: block("input_gradient", products(pieces))?,
             norm_sums: block("norm_sums", sums(2))?,
-            norm_statistics: block("norm_statistics", sums(3))?,
+            norm_statistics: block("norm_statistics", sums(NORM_TOTALS))?,
             norm_backward: block("norm_backward", 0)?,
             norm_follow: block("norm_follow", 0)?,
             dropout_masks: block("dropout_masks", 0)?,
             cell_constants: block("cell_constants", 0)?,
             cell_forward: sized("cell_forward", TILE, 0)?,
             cell_backward: sized("cell_backward", TILE, 0)?,
-            layer_gradient: block("layer_gradient", sums(PARAMETER_SUMS + 3))?,
+            layer_gradient: block("layer_gradient", sums(GRADIENT_TOTALS))?,
             reduce: block("reduce", 0)?,
             reduce_backward: block("reduce_backward", 0)?,
             cross_entropy: block("cross_entropy", 2 * BLOCK_THREADS * size_of::<f32>())?,

@@ -1,5 +1,6 @@
 //! The kernel launches of the backward pass.
 
+use crate::engine::gpu_network::across_ranks::Totals;
 use crate::engine::gpu_network::launches::WeightGradient;
 use crate::engine::gpu_network::layered::{Body, LayerBuffers, Layered};
 use crate::engine::gpu_network::network::GpuNetwork;
@@ -7,9 +8,9 @@ use crate::engine::step::Pass;
 use crate::error::Result;
 use crate::gpu::{Address, Stream};
 use crate::kernel::batch_source::BatchSource;
-use crate::kernel::layer_interface::OutputsArgs;
+use crate::kernel::layer_interface::{CellArgs, OutputsArgs};
 use crate::kernel::product::TILE;
-use crate::kernel::program::{BLOCK_THREADS, NORM_CHANNELS};
+use crate::kernel::program::{BLOCK_THREADS, GRADIENT_TOTALS, NORM_CHANNELS};
 
 impl GpuNetwork {
     /// Queues the kernels that compute the gradients of all layers, the readout first. Weight gradients run on the
@@ -32,7 +33,15 @@ impl GpuNetwork {
                 }
                 Body::Neurons(_) => kernels.cell_backward.launch(stream, [batch, tiles], &args)?,
             }
-            kernels.layer_gradient.launch(stream, [layer.width / NORM_CHANNELS, 1], &args)?;
+            let gradient = |totals: Totals| {
+                let mut args: CellArgs = args;
+                (args.totals, args.has_totals) = (totals.address, totals.are_whole.into());
+                kernels.layer_gradient.launch(stream, [layer.width / NORM_CHANNELS, 1], &args)
+            };
+            match layer.norm {
+                Some(_) => self.over_ranks(stream, GRADIENT_TOTALS * layer.width, gradient)?,
+                None => gradient(Totals::default())?,
+            }
             let norm = self.norm_args(layered, layer, Pass::Training);
             let blocks = [batch * self.extent.time() / TILE, tiles];
             kernels.norm_backward.launch(stream, blocks, &norm)?;

@@ -1,5 +1,6 @@
 //! The kernel launches of the forward pass.
 
+use crate::engine::gpu_network::across_ranks::Totals;
 use crate::engine::gpu_network::layered::{Body, LayerBuffers, Layered, Neurons};
 use crate::engine::gpu_network::network::GpuNetwork;
 use crate::engine::step::Pass;
@@ -8,7 +9,7 @@ use crate::gpu::{Address, Buffer, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::layer_interface::{CellArgs, MaskArgs, NormArgs, OutputsArgs, ReduceArgs};
 use crate::kernel::product::TILE;
-use crate::kernel::program::{BLOCK_THREADS, CELL_IAF, MASK_TILE, NORM_CHANNELS};
+use crate::kernel::program::{BLOCK_THREADS, CELL_IAF, MASK_TILE, NORM_CHANNELS, NORM_TOTALS};
 
 impl GpuNetwork {
     /// Queues the kernels of all layers, up to the logits and their loss.
@@ -27,7 +28,15 @@ impl GpuNetwork {
                 if pass.uses_batch() {
                     kernels.norm_sums.launch(stream, [self.extent.batch, layer.width / TILE], &args)?;
                 }
-                kernels.norm_statistics.launch(stream, [layer.width / NORM_CHANNELS, 1], &args)?;
+                let statistics = |totals: Totals| {
+                    let mut args: NormArgs = args;
+                    (args.totals, args.has_totals) = (totals.address, totals.are_whole.into());
+                    kernels.norm_statistics.launch(stream, [layer.width / NORM_CHANNELS, 1], &args)
+                };
+                match pass.uses_batch() {
+                    true => self.over_ranks(stream, NORM_TOTALS * layer.width, statistics)?,
+                    false => statistics(Totals::default())?,
+                }
             }
             match &layer.body {
                 Body::Neurons(neurons) => self.neurons(stream, layered, layer, neurons, pass)?,
@@ -127,6 +136,7 @@ impl GpuNetwork {
             drawn: self.drawn.address(),
             y: layer.y.address(),
             sums: layer.norm_sums.address(),
+            totals: Address::null(),
             gamma: layer.norm.map_or(Address::null(), |norm| self.parameters.at(norm.gamma_at)),
             beta: layer.norm.map_or(Address::null(), |norm| self.parameters.at(norm.beta_at)),
             running: statistics(&layered.running),
@@ -142,6 +152,7 @@ impl GpuNetwork {
             channels: layer.neurons as u32,
             momentum: layer.norm.map_or(0.0, |norm| norm.momentum),
             evaluates: (!pass.uses_batch()).into(),
+            has_totals: 0,
         }
     }
 
@@ -169,6 +180,7 @@ impl GpuNetwork {
             gradient: layered.gradient.address(),
             rates: self.rates(layer.index),
             sums: layer.sums.address(),
+            totals: Address::null(),
             counted: counted.map_or(Address::null(), |of| of.spikes.address()),
             active_steps: counted.map_or(Address::null(), |of| of.active_steps.address()),
             gamma: layer.norm.map_or(Address::null(), |norm| self.parameters.at(norm.gamma_at)),
@@ -185,6 +197,7 @@ impl GpuNetwork {
             surrogate_b,
             layer: layer.index as u32,
             random_states: layer.random_states,
+            has_totals: 0,
         }
     }
 

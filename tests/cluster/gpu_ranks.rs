@@ -1,0 +1,96 @@
+//! Tests training on several ranks with a GPU each. The GPUs are emulated.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::ranks::{Bench, assert_succeeds, text};
+
+/// A network of all that ranks with GPUs add up: norms, learned cells, dropout. All layers spike.
+const NETWORK: &str = "layers = [
+  { linear = 24, bias = false }, { norm = \"batch\" }, { neuron = \"silif\" }, { dropout = 0.3 },
+  { linear = 16 }, { norm = \"batch\" }, { neuron = \"iaf\" },
+  { linear = 12 }, { neuron = \"lif\" }, { dropout = 0.3, mask = \"sample\" },
+  { linear = \"classes\", bias = false }, { norm = \"batch\" }, { readout = \"leaky\" },
+]
+";
+
+/// Options of two runs of two steps. In the second step, the last of three ranks has no samples.
+const IAF: &str = "--hidden 20,12 --class-weights balanced --spike-rate 0.1,0.2 --label-smoothing=0.1";
+const LAYERED: &str = "--network network.toml --class-weights balanced --spike-rate 0.1,0.2";
+const STEPS: &str = "--device cuda --batch-size 168 --epochs 1 --optimiser sgd --lr 0.002 --momentum 0 --pad batch";
+
+/// Returns the words of a `fit` on the CPU or on GPUs.
+fn fit<'a>(run: &'a str, options: &'a str) -> Vec<&'a str> {
+    Bench::fit(run, &options.split(' ').collect::<Vec<_>>())
+}
+
+/// Runs a command on a machine with `gpus` GPUs.
+fn with_gpus(gpus: &str, mut command: Command) -> Output {
+    command.env("LD_LIBRARY_PATH", tonic_emulator::install()).env("TONIC_EMULATED_DEVICES", gpus);
+    command.env("TONIC_CACHE", tonic_emulator::kernel_cache(false));
+    command.output().unwrap()
+}
+
+/// Reads all numbers of a file of tensors in float32.
+fn numbers(file: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(file).unwrap();
+    let (length, rest) = bytes.split_first_chunk().unwrap();
+    let (numbers, []) = rest[u64::from_le_bytes(*length) as usize..].as_chunks() else { panic!("other types") };
+    numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// Returns the loss and the accuracy of the first epoch, in training and in validation.
+fn scores(run: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    ["train", "valid"].iter().flat_map(|of| ["loss", "accuracy"].map(|name| line[of][name].as_f64().unwrap())).collect()
+}
+
+#[test]
+fn ranks_with_a_gpu_each_train_as_one_process_up_to_rounding() {
+    let Some(bench) = Bench::start() else { return };
+    std::fs::write(bench.path("network.toml"), NETWORK).unwrap();
+    for (name, options) in [("iaf", IAF), ("layered", LAYERED)] {
+        let options = format!("{STEPS} {options}");
+        let alone = format!("{name}-alone");
+        assert_succeeds(&with_gpus("1", bench.cluster.command(&fit(&alone, &options))));
+        for ranks in ["2", "3"] {
+            let run = format!("{name}-{ranks}");
+            let output = with_gpus(ranks, bench.mpirun(ranks, &fit(&run, &options)));
+            assert_succeeds(&output);
+            let said = text(&output);
+            assert!(said.contains("device   cuda:0") && said.contains("adding up through host memory"), "{said}");
+            for file in ["model.safetensors", "best.safetensors"] {
+                let [got, expected] = [&run, &alone].map(|run| numbers(&bench.path(run).join(file)));
+                let apart =
+                    got.iter().zip(&expected).map(|(a, b)| (a - b).abs() / b.abs().max(0.1)).fold(0.0, f32::max);
+                assert!(got.len() == expected.len() && apart < 2e-5, "{run}: {file} differs by {apart}");
+            }
+            for (got, expected) in scores(&bench.path(&run)).iter().zip(scores(&bench.path(&alone))) {
+                assert!((got - expected).abs() < 1e-5, "{run}: {got} instead of {expected}");
+            }
+        }
+    }
+    // The same ranks come to the same bits, also if a run stops in between.
+    let options = |epochs| format!("--device cuda --network network.toml --epochs {epochs} --augment augment.toml");
+    let mpirun = |run, options: &str| with_gpus("2", bench.mpirun("2", &fit(run, options)));
+    assert_succeeds(&mpirun("whole", &options(2)));
+    assert_succeeds(&mpirun("halves", &options(1)));
+    assert_succeeds(&mpirun("halves", &format!("{} --resume", options(2))));
+    bench.assert_same("halves", "whole");
+}
+
+#[test]
+fn ranks_that_would_share_a_gpu_or_its_cache_are_refused() {
+    let Some(bench) = Bench::start() else { return };
+    for (gpus, options, expected) in [
+        ("1", "--device cuda", "one GPU for the ranks 0 and 1"),
+        ("2", "--device cuda:1", "one GPU for the ranks 0 and 1"),
+        ("2", "--device cuda --cache device", "cache host or stream with several ranks"),
+    ] {
+        let output = with_gpus(gpus, bench.mpirun("2", &fit("refused", &format!("--hidden 8 --epochs 1 {options}"))));
+        let said = text(&output);
+        assert!(!output.status.success() && said.contains(expected), "{options}: {said}");
+        assert!(!bench.path("refused").exists(), "{options}");
+    }
+}
