@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use tonic_base::interrupt;
 
 use crate::engine::layered::LayeredEngine;
-use crate::engine::layered::block::Block;
+use crate::engine::layered::block::{Block, Gradients, Sums, Work};
 use crate::engine::layered::pack::{Body, PackedLayer, learned};
 use crate::engine::layered::sample::SampleLayers;
 use crate::engine::step::check_interrupt;
@@ -15,12 +15,8 @@ use crate::kernel::linear::{self, Panels};
 use crate::kernel::norm::{self, over_samples};
 use crate::kernel::readout::{self, Leaky};
 use crate::kernel::sampled;
-use crate::kernel::{DoubleTile, TILE_WIDTH, Tile, iaf, sample};
+use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
-
-/// Sums over time for a tile of neurons: first the gradients for the constants of the neurons, then two sums for the
-/// norm.
-type Sums = [DoubleTile; SUMS];
 
 impl LayeredEngine {
     /// Writes the gradients of all layers to `gradient`. `errors` is the gradient for the logits, (batch, classes).
@@ -51,7 +47,7 @@ impl LayeredEngine {
                 for ((sample, sums), errors) in
                     samples.iter_mut().zip(sums.chunks_exact_mut(tiles)).zip(errors.chunks_exact(classes))
                 {
-                    through_neurons(isa, layer, i, block, sample, errors, sums);
+                    through_neurons(isa, layer, i, (&mut block.work, &mut Panels::default()), sample, errors, sums);
                 }
             },
         );
@@ -69,8 +65,7 @@ impl LayeredEngine {
         let (isa, ranks, rows, size) = (self.isa, self.share.ranks, self.rows(), self.block_size());
         let layer = &self.layers[i];
         let below = i.checked_sub(1).map(|below| &self.layers[below]);
-        let (tiles, neurons, inputs) = (layer.tiles(), layer.linear.outputs(), layer.linear.inputs());
-        let totals = over_samples(ranks, sums, neurons);
+        let totals = over_samples(ranks, sums, layer.linear.outputs());
         write_neurons(network, i, layer, &totals, gradient);
         let by = layer.is_normed.then(|| {
             let architecture = network.architecture().clone();
@@ -85,44 +80,38 @@ impl LayeredEngine {
             let gamma = &network.parameters.flat()[scale];
             norm::Backward::new(gamma, &layer.statistics, rows, |j| [totals[j][4], totals[j][5]], parts)
         });
-        let tiles_below = below.map_or(0, PackedLayer::tiles);
-        let mut sums = vec![[[0.0; TILE_WIDTH]; SUMS]; self.samples.len() * tiles_below.max(1)];
-        let parts = (self.samples.par_chunks_mut(size), sums.par_chunks_mut(size * tiles_below.max(1)));
+        let tiles_below = below.map_or(1, PackedLayer::tiles);
+        let mut sums = vec![[[0.0; TILE_WIDTH]; SUMS]; self.samples.len() * tiles_below];
+        let parts = (self.samples.par_chunks_mut(size), sums.par_chunks_mut(size * tiles_below));
         (self.blocks.par_iter_mut(), parts.0, parts.1).into_par_iter().for_each(|(block, samples, sums)| {
-            block.linear.reset(inputs, neurons);
-            if let Some(PackedLayer { body: Body::Cell(_, Some(_)), .. }) = below {
-                block.recurrent.reset(inputs, inputs);
-            }
-            let samples = samples.iter_mut().zip(sums.chunks_exact_mut(tiles_below.max(1)));
-            for (sample, sums) in samples.take_while(|_| !interrupt::requested()) {
-                through_norm(isa, by.as_ref(), i, sample, &mut block.outputs, tiles);
-                sample::add_weight_gradient(
-                    isa,
-                    &sample.active[i],
-                    &block.outputs,
-                    &mut block.dense,
-                    &mut block.linear,
-                );
-                if let (Some(below), Some(weights)) = (below, &layer.transposed) {
-                    let (steps, stride) = (sample.steps(), sample.stride());
-                    let scale = below.dropout.map_or(1.0, |dropout| dropout.scale());
-                    let open = &sample.layers[i - 1].open;
-                    block.g.resize(tiles_below * stride, [0.0; TILE_WIDTH]);
-                    sampled::input_gradient(isa, weights, &block.outputs, stride, steps, open, scale, &mut block.g);
-                    through_neurons(isa, below, i - 1, block, sample, &[], sums);
-                }
+            let Block { gradients, work, .. } = block;
+            gradients.resize_with(gradients.len().max(1), Gradients::default);
+            gradients[0].reset(layer, below);
+            for (sample, sums) in
+                samples.iter_mut().zip(sums.chunks_exact_mut(tiles_below)).take_while(|_| !interrupt::requested())
+            {
+                through_sample(isa, (layer, below), by.as_ref(), i, sample, work, &mut gradients[0], sums);
             }
         });
-        let blocks = &mut self.blocks[..self.samples.len().div_ceil(size)];
-        let linear = blocks.iter_mut().map(|block| &mut block.linear).collect();
+        self.add_blocks(i, self.samples.len().div_ceil(size), 0, gradient);
+        sums
+    }
+
+    /// Adds up the gradients of layer `i`'s weights, and of the recurrent weights of the layer below, over the first
+    /// `used` blocks, which have them in the place `at`. Writes the sums to `gradient`.
+    pub(super) fn add_blocks(&mut self, i: usize, used: usize, at: usize, gradient: &mut Parameters) {
+        let (isa, ranks) = (self.isa, self.share.ranks);
+        let (inputs, neurons) = (self.layers[i].linear.inputs(), self.layers[i].linear.outputs());
+        let below = i.checked_sub(1).map(|below| &self.layers[below].body);
+        let blocks = &mut self.blocks[..used];
+        let linear = blocks.iter_mut().map(|block| &mut block.gradients[at].linear).collect();
         self.sum.reset(inputs, neurons);
         write_weights(Panels::sum(isa, ranks, linear, &mut self.sum), i, gradient);
-        if let Some(PackedLayer { body: Body::Cell(_, Some(_)), .. }) = below {
-            let recurrent = blocks.iter_mut().map(|block| &mut block.recurrent).collect();
+        if let Some(Body::Cell(_, Some(_))) = below {
+            let recurrent = blocks.iter_mut().map(|block| &mut block.gradients[at].recurrent).collect();
             self.sum.reset(inputs, inputs);
             write_recurrent(Panels::sum(isa, ranks, recurrent, &mut self.sum), i - 1, gradient);
         }
-        sums
     }
 
     /// Writes each norm's mean and unbiased variance in the last training step to `gradient`.
@@ -141,16 +130,52 @@ impl LayeredEngine {
     }
 }
 
+impl Gradients {
+    /// Sets the sizes of the gradients of `layer`, and all gradients to 0.
+    pub(super) fn reset(&mut self, layer: &PackedLayer, below: Option<&PackedLayer>) {
+        let inputs = layer.linear.inputs();
+        self.linear.reset(inputs, layer.linear.outputs());
+        if let Some(PackedLayer { body: Body::Cell(_, Some(_)), .. }) = below {
+            self.recurrent.reset(inputs, inputs);
+        }
+    }
+}
+
+/// Runs the backward pass of layer `i` for one sample. Adds the gradients of the layer's weights, and of the recurrent
+/// weights of the layer below, to `gradients`. Writes the sums over time of the layer below to `sums`.
+#[allow(clippy::too_many_arguments)] // a layer, a sample, and where their results go
+pub(super) fn through_sample(
+    isa: Isa,
+    (layer, below): (&PackedLayer, Option<&PackedLayer>),
+    by: Option<&norm::Backward>,
+    i: usize,
+    sample: &mut SampleLayers,
+    work: &mut Work,
+    gradients: &mut Gradients,
+    sums: &mut [Sums],
+) {
+    through_norm(isa, by, i, sample, &mut work.outputs, layer.tiles());
+    sample::add_weight_gradient(isa, &sample.active[i], &work.outputs, &mut work.dense, &mut gradients.linear);
+    if let (Some(below), Some(weights)) = (below, &layer.transposed) {
+        let (steps, stride) = (sample.steps(), sample.stride());
+        let scale = below.dropout.map_or(1.0, |dropout| dropout.scale());
+        let open = &sample.layers[i - 1].open;
+        work.g.resize(below.tiles() * stride, [0.0; TILE_WIDTH]);
+        sampled::input_gradient(isa, weights, &work.outputs, stride, steps, open, scale, &mut work.g);
+        through_neurons(isa, below, i - 1, (work, &mut gradients.recurrent), sample, &[], sums);
+    }
+}
+
 /// Computes the gradient for the input currents of layer `i` in one sample, and writes the layer's sums over time to
 /// `sums`.
 ///
-/// The inputs are the gradient for the spikes (`block.g`) in a hidden layer, and the gradient for the logits
-/// (`errors`) in the readout.
-fn through_neurons(
+/// The inputs are the gradient for the spikes (`work.g`) in a hidden layer, and the gradient for the logits
+/// (`errors`) in the readout. Adds the gradient of recurrent weights to `of_recurrent`.
+pub(super) fn through_neurons(
     isa: Isa,
     layer: &PackedLayer,
     i: usize,
-    block: &mut Block,
+    (work, of_recurrent): (&mut Work, &mut Panels),
     sample: &mut SampleLayers,
     errors: &[f32],
     sums: &mut [Sums],
@@ -161,7 +186,7 @@ fn through_neurons(
     current.resize(tiles * stride, [0.0; TILE_WIDTH]);
     let input = CellInput { y: &trace.y, stride, steps, norm: &layer.norm, start: trace.start.as_deref() };
     if let Some(rates) = rates.get(i) {
-        for (column, rate) in block.g.chunks_exact_mut(stride).zip(rates) {
+        for (column, rate) in work.g.chunks_exact_mut(stride).zip(rates) {
             let steps = column[..steps].iter_mut().flat_map(|row| row.iter_mut().zip(rate));
             steps.for_each(|(g, rate)| *g += rate);
         }
@@ -170,7 +195,7 @@ fn through_neurons(
         Body::Iaf(neuron) => {
             for (tile, sums) in sums.iter_mut().enumerate() {
                 let column = tile * stride..tile * stride + steps;
-                current[column.clone()].copy_from_slice(&block.g[column.clone()]);
+                current[column.clone()].copy_from_slice(&work.g[column.clone()]);
                 iaf::backward_tile(isa, neuron, &trace.states[column.clone()], &mut current[column.clone()]);
                 let [total, product] =
                     norm::backward_sums(isa, &layer.norm, tile, &trace.y[column.clone()], &current[column]);
@@ -178,12 +203,12 @@ fn through_neurons(
             }
         }
         Body::Cell(constants, None) => {
-            cell::backward(isa, constants, &input, &mut block.trace, &block.g, current, sums);
+            cell::backward(isa, constants, &input, &mut work.trace, &work.g, current, sums);
         }
         Body::Cell(constants, Some(recurrent)) => {
-            let Block { g, state, recurrent: gradient, .. } = block;
+            let Work { g, state, .. } = work;
             backward_recurrent(isa, constants, recurrent, &input, state, g, current, sums);
-            linear::weight_gradient(isa, state.spikes_before(), current, stride, gradient);
+            linear::weight_gradient(isa, state.spikes_before(), current, stride, of_recurrent);
         }
         Body::Sum => {
             for (tile, (errors, sums)) in errors.chunks(TILE_WIDTH).zip(sums).enumerate() {
@@ -230,7 +255,13 @@ fn through_norm(
 }
 
 /// Writes the gradients of the learned parameters of layer `i`'s neurons, or of the readout.
-fn write_neurons(network: &Network, i: usize, layer: &PackedLayer, totals: &[[f64; SUMS]], gradient: &mut Parameters) {
+pub(super) fn write_neurons(
+    network: &Network,
+    i: usize,
+    layer: &PackedLayer,
+    totals: &[[f64; SUMS]],
+    gradient: &mut Parameters,
+) {
     let architecture = network.architecture();
     let ranges = architecture.layer(i).filter(|tensor| matches!(tensor.kind, TensorKind::Neuron(_)));
     let ranges: Vec<_> = ranges.map(|tensor| tensor.range.clone()).collect();

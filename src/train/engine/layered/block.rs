@@ -1,14 +1,53 @@
 //! Gradients of a block of samples, and scratch memory for its backward pass.
 
-use crate::kernel::Tile;
-use crate::kernel::cell::{RecurrentState, Trace};
+use crate::engine::layered::sample::SampleLayers;
+use crate::kernel::cell::{RecurrentState, SUMS, Trace};
 use crate::kernel::linear::Panels;
+use crate::kernel::{DoubleTile, Tile};
+
+/// Sums over time for a tile of neurons: first the gradients for the constants of the neurons, then two sums for the
+/// norm.
+pub(super) type Sums = [DoubleTile; SUMS];
 
 /// Gradients of a block of consecutive samples, and scratch memory.
 #[derive(Debug, Default)]
 pub(super) struct Block {
+    /// Gradients of the layers, or of the one layer that the backward pass has reached.
+    pub(super) gradients: Vec<Gradients>,
+    pub(super) work: Work,
+    /// The sample that the block has reached, and the scores of its samples, if a step takes one sample after the other.
+    pub(super) sample: SampleLayers,
+    pub(super) scratch: Scratch,
+    pub(super) scores: Scores,
+}
+
+/// Scores of the samples of a block.
+#[derive(Debug, Default)]
+pub(super) struct Scores {
+    pub(super) losses: Vec<f64>,
+    /// Penalty of each sample for its spike rates. Empty without a penalty.
+    pub(super) penalties: Vec<f64>,
+    pub(super) correct: usize,
+}
+
+/// Gradients of a layer's weights, and of the recurrent weights of the layer below.
+#[derive(Debug, Default)]
+pub(super) struct Gradients {
     pub(super) linear: Panels,
     pub(super) recurrent: Panels,
+}
+
+/// Scratch memory for the forward pass of one sample.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) dense: Vec<Tile>,
+    pub(super) recurrent: RecurrentState,
+    pub(super) masks: Vec<u32>,
+}
+
+/// Scratch memory for the backward pass of one sample.
+#[derive(Debug, Default)]
+pub(super) struct Work {
     /// Gradient for the spikes of the layer below: `g[tile * stride + t]`.
     pub(super) g: Vec<Tile>,
     /// Gradient for the outputs of the linear layer: `outputs[tile * stride + t]`.

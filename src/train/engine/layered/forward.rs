@@ -5,24 +5,17 @@ use tonic_base::interrupt;
 use tonic_ranks::Ranks;
 
 use crate::engine::layered::LayeredEngine;
+use crate::engine::layered::block::Scratch;
 use crate::engine::layered::pack::{Body, PackedLayer};
 use crate::engine::layered::sample::{SampleLayers, Trace, uniform_start};
 use crate::engine::step::Pass;
 use crate::error::KernelError;
-use crate::kernel::cell::{self, CellInput, RecurrentState, forward_recurrent};
+use crate::kernel::cell::{self, CellInput, forward_recurrent};
 use crate::kernel::dropout::DropoutKey;
 use crate::kernel::isa::Isa;
 use crate::kernel::norm::{self, Norm, Statistics, over_samples};
 use crate::kernel::{TILE_WIDTH, Tile, iaf, readout, sample};
-use crate::network::{InitState, Network, TensorKind};
-
-/// Scratch memory of a thread.
-#[derive(Default)]
-struct Scratch {
-    dense: Vec<Tile>,
-    recurrent: RecurrentState,
-    masks: Vec<u32>,
-}
+use crate::network::{Architecture, InitState, Network, TensorKind};
 
 impl LayeredEngine {
     /// Runs all samples through layer `i`. After an interruption, returns early with invalid results.
@@ -31,14 +24,8 @@ impl LayeredEngine {
     /// [`KernelError::NonFinitePotential`].
     pub(super) fn forward_layer(&mut self, network: &Network, i: usize, pass: Pass) -> Result<(), KernelError> {
         let (isa, ranks, rows) = (self.isa, self.share.ranks, self.rows());
-        let layers = &self.architecture.layers;
-        // How many state variables start at random numbers, and whether spikes do.
-        let states = match layers.hidden.get(i) {
-            Some(layer) => (layer.neuron.states(), true),
-            None => (1, false),
-        };
-        let states = Some(states).filter(|_| layers.init_state == InitState::Uniform);
-        let is_counted = self.loss.spike_rate.is_some() && pass == Pass::Training;
+        let states = random_states(&self.architecture, i);
+        let is_counted = self.counts(pass);
         let layer = &mut self.layers[i];
         layer.pack(network, i, pass == Pass::Training);
         let is_measured = layer.is_normed && pass.uses_batch();
@@ -77,8 +64,16 @@ impl LayeredEngine {
     }
 }
 
+/// Returns how many state variables of layer `i` start at random numbers, and whether its spikes do. `None` if all start
+/// at 0.
+pub(super) fn random_states(architecture: &Architecture, i: usize) -> Option<(usize, bool)> {
+    let layers = &architecture.layers;
+    let states = layers.hidden.get(i).map_or((1, false), |layer| (layer.neuron.states(), true));
+    Some(states).filter(|_| layers.init_state == InitState::Uniform)
+}
+
 /// Computes the outputs of layer `i`'s linear layer for one sample.
-fn currents(isa: Isa, layer: &PackedLayer, i: usize, scratch: &mut Scratch, sample: &mut SampleLayers) {
+pub(super) fn currents(isa: Isa, layer: &PackedLayer, i: usize, scratch: &mut Scratch, sample: &mut SampleLayers) {
     let SampleLayers { active, layers, .. } = sample;
     sample::outputs(isa, &layer.linear, &active[i], &mut scratch.dense, &mut layers[i].y);
 }
@@ -131,7 +126,7 @@ fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
 }
 
 /// Runs one sample through the neurons or the readout of layer `i`. Returns whether the neurons' states are finite.
-fn activate(
+pub(super) fn activate(
     isa: Isa,
     layer: &PackedLayer,
     i: usize,

@@ -1,5 +1,6 @@
 //! The engine of our kernels on the CPU for networks with any kinds of layers. Batch norm needs the statistics of a
-//! whole batch, so all samples pass through a layer before the next layer starts.
+//! whole batch, so all samples pass through a layer before the next layer starts. Only a training step without norms
+//! takes one sample after the other.
 //!
 //! ```text
 //! pack      parameters of a layer in the order in which the kernels read them
@@ -7,6 +8,7 @@
 //! forward   all samples through one layer
 //! backward  gradients of all layers
 //! block     gradients of a block of samples
+//! by_sample a step that takes one sample after the other through all layers, if no layer has a norm
 //! outputs   spikes and outputs over time of single samples
 //! ```
 //!
@@ -16,6 +18,7 @@
 
 mod backward;
 mod block;
+mod by_sample;
 mod forward;
 mod outputs;
 mod pack;
@@ -32,7 +35,7 @@ use tonic_loader::{Batch, Share};
 use tonic_ranks::Ranks;
 use tonic_shard::SampleFrames;
 
-use crate::engine::layered::block::Block;
+use crate::engine::layered::block::{Block, Sums};
 use crate::engine::layered::pack::PackedLayer;
 use crate::engine::layered::sample::SampleLayers;
 #[cfg(feature = "libtorch")]
@@ -61,6 +64,8 @@ pub struct LayeredEngine {
     layers: Vec<PackedLayer>,
     samples: Vec<SampleLayers>,
     blocks: Vec<Block>,
+    /// Sums over time of each layer, (samples, tiles), if a step takes one sample after the other.
+    sums: Vec<Vec<Sums>>,
     /// The sum of the gradients of a layer, on ranks other than 0.
     sum: Panels,
 }
@@ -80,6 +85,7 @@ impl LayeredEngine {
             layers,
             samples: Vec::new(),
             blocks: Vec::new(),
+            sums: Vec::new(),
             sum: Panels::default(),
         }
     }
@@ -97,7 +103,8 @@ impl LayeredEngine {
     /// - two bits per neuron and time step
     /// - the gradient of one layer
     ///
-    /// The lists of spikes are not included. They need 8 bytes per spike.
+    /// A step of a network without norms stores them for one sample of each block. The lists of spikes are not included.
+    /// They need 8 bytes per spike.
     pub fn step_bytes(architecture: &Architecture, batch: usize, steps: usize) -> u64 {
         let tiles = |neurons: &usize| neurons.div_ceil(TILE_WIDTH) as u64;
         let shape = &architecture.shape;
@@ -106,15 +113,16 @@ impl LayeredEngine {
         let states = architecture.layers.hidden.iter().filter(|layer| matches!(layer.neuron, Neuron::Iaf(_)));
         let states: u64 = states.map(|layer| tiles(&layer.neurons)).sum::<u64>() + tiles(&shape.classes);
         let step = (layers + states + widest) * size_of::<Tile>() as u64 + 2 * layers * size_of::<u32>() as u64;
-        (batch as u64).saturating_mul(linear::stride(steps) as u64).saturating_mul(step)
+        let at_once = match architecture.layers.norms().next() {
+            Some(_) => batch,
+            None => batch.min(share(Ranks::solo(), architecture.parameters()).blocks),
+        };
+        (at_once as u64).saturating_mul(linear::stride(steps) as u64).saturating_mul(step)
     }
 
     /// Runs all samples of a batch forward, layer by layer.
     fn run(&mut self, network: &Network, batch: &Batch, steps: usize, pass: Pass) -> Result<()> {
-        if batch.keys.len() != batch.frames.len() {
-            let (samples, keys) = (batch.frames.len(), batch.keys.len());
-            return Err(KernelError::KeysMissing { samples, keys }.into());
-        }
+        check_keys(batch)?;
         self.run_samples(network, &batch.samples(), &batch.keys, steps, pass)
     }
 
@@ -173,6 +181,11 @@ impl LayeredEngine {
         Ok(())
     }
 
+    /// Whether a pass counts the spikes of each sample, for the penalty for their rates.
+    fn counts(&self, pass: Pass) -> bool {
+        self.loss.spike_rate.is_some() && pass == Pass::Training
+    }
+
     /// Returns the number of samples per block in a training step.
     fn block_size(&self) -> usize {
         self.share.block_size(self.whole[0] as usize)
@@ -184,10 +197,20 @@ impl LayeredEngine {
     }
 }
 
+/// Returns an error if the batch doesn't have a key for each sample.
+fn check_keys(batch: &Batch) -> Result<(), KernelError> {
+    let (samples, keys) = (batch.frames.len(), batch.keys.len());
+    if keys == samples { Ok(()) } else { Err(KernelError::KeysMissing { samples, keys }) }
+}
+
 impl Engine for LayeredEngine {
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
         let ranks = self.share.ranks;
         let classes = check_step(ranks, network, batch, gradient)?;
+        check_keys(batch)?;
+        if self.goes_by_sample() {
+            return self.step_by_sample(network, batch, steps, gradient);
+        }
         self.run(network, batch, steps, Pass::Training)?;
         let terms = self.loss.of_share(ranks, &batch.labels);
         let mut errors = vec![0.0; self.logits.len()];

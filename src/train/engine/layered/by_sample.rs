@@ -1,0 +1,189 @@
+//! A training step of a network without norms: each sample passes through all layers, forward and backward, before the
+//! next sample starts. Its values thus stay in the CPU's cache.
+
+use rayon::prelude::*;
+use tonic_loader::Batch;
+use tonic_ranks::Ranks;
+use tonic_shard::SampleFrames;
+
+use crate::engine::layered::LayeredEngine;
+use crate::engine::layered::backward::{through_neurons, through_sample, write_neurons};
+use crate::engine::layered::block::{Block, Gradients, Scores, Sums};
+use crate::engine::layered::forward::{activate, currents, random_states};
+use crate::engine::layered::pack::PackedLayer;
+use crate::engine::step::{BatchLoss, Pass, check_interrupt, check_loss};
+use crate::engine::training_loss::BatchTerms;
+use crate::error::{Error, KernelError, Result};
+use crate::kernel::cell::SUMS;
+use crate::kernel::isa::Isa;
+use crate::kernel::linear::Panels;
+use crate::kernel::norm::over_samples;
+use crate::kernel::{TILE_WIDTH, loss};
+use crate::network::{Architecture, Network, Parameters};
+
+/// What all blocks of a step share.
+struct Step<'a> {
+    isa: Isa,
+    layers: &'a [PackedLayer],
+    architecture: &'a Architecture,
+    terms: BatchTerms<'a>,
+    steps: usize,
+    is_counted: bool,
+}
+
+/// A block's part of a batch: a label, a key and the logits of each sample, and the sums over time of each layer.
+struct Part<'a> {
+    /// Index of the first sample in the batch.
+    first: usize,
+    samples: &'a [SampleFrames<'a>],
+    keys: &'a [u64],
+    labels: &'a [u32],
+    logits: &'a mut [f32],
+    sums: Vec<&'a mut [Sums]>,
+}
+
+impl LayeredEngine {
+    /// Whether a step can take one sample after the other: no layer needs the statistics of the whole batch.
+    pub(super) fn goes_by_sample(&self) -> bool {
+        self.layers.iter().all(|layer| !layer.is_normed)
+    }
+
+    /// Makes a training step, as [`Engine::step`](crate::engine::Engine::step). `batch` has valid labels and keys.
+    pub(super) fn step_by_sample(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        steps: usize,
+        gradient: &mut Parameters,
+    ) -> Result<BatchLoss> {
+        let (ranks, classes) = (self.share.ranks, self.architecture.shape.classes);
+        self.layers.iter_mut().enumerate().for_each(|(i, layer)| layer.pack(network, i, true));
+        let is_counted = self.counts(Pass::Training);
+        let terms = self.loss.of_share(ranks, &batch.labels);
+        let size = self.share.block_size(terms.samples);
+        let used = batch.len().div_ceil(size);
+        self.blocks.resize_with(used.max(self.blocks.len()), Block::default);
+        self.logits.resize(batch.len() * classes, 0.0);
+        self.sums.resize_with(self.layers.len(), Vec::new);
+        let samples = batch.samples();
+        let (keys, labels) = (batch.keys.chunks(size), batch.labels.chunks(size));
+        let inputs = samples.chunks(size).zip(keys.zip(labels)).zip(self.logits.chunks_mut(size * classes));
+        let part = |(block, ((samples, (keys, labels)), logits))| Part {
+            first: block * size,
+            samples,
+            keys,
+            labels,
+            logits,
+            sums: Vec::new(),
+        };
+        let mut parts: Vec<Part<'_>> = inputs.enumerate().map(part).collect();
+        for (layer, sums) in self.layers.iter().zip(&mut self.sums) {
+            sums.resize(batch.len() * layer.tiles(), [[0.0; TILE_WIDTH]; SUMS]);
+            let sums = sums.chunks_mut(size * layer.tiles());
+            parts.iter_mut().zip(sums).for_each(|(part, sums)| part.sums.push(sums));
+        }
+        let (layers, architecture) = (&self.layers[..], &*self.architecture);
+        let step = Step { isa: self.isa, layers, architecture, terms, steps, is_counted };
+        let blocks = self.blocks[..used].par_iter_mut().zip(parts).with_max_len(1);
+        let ended: Vec<Result<()>> = blocks.map(|(block, part)| block.step(&step, part)).collect();
+        first_error(ranks, ended)?;
+        let blocks = &self.blocks[..used];
+        let [total, penalty, correct] = ranks.fold_array([0.0; 3], |[total, penalty, correct]| {
+            for block in blocks {
+                block.scores.losses.iter().for_each(|loss| *total += loss);
+                block.scores.penalties.iter().for_each(|of| *penalty += of);
+                *correct += block.scores.correct as f64;
+            }
+        });
+        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize, penalty })?;
+        for i in (0..self.layers.len()).rev() {
+            let layer = &self.layers[i];
+            let totals = over_samples(ranks, &self.sums[i], layer.linear.outputs());
+            write_neurons(network, i, layer, &totals, gradient);
+            self.add_blocks(i, used, i, gradient);
+        }
+        Ok(loss)
+    }
+}
+
+/// Returns the first error that is not of a layer, or else that of the lowest layer with potentials that are not finite. All
+/// ranks return the latter together.
+fn first_error(ranks: Ranks, ended: Vec<Result<()>>) -> Result<()> {
+    let mut lowest = f64::INFINITY;
+    for ended in ended {
+        match ended {
+            Err(Error::Kernel(KernelError::NonFinitePotential { layer })) => lowest = lowest.min(layer as f64),
+            other => other?,
+        }
+    }
+    let [lowest] = ranks.fold_array([f64::INFINITY], |[of_all]| *of_all = lowest.min(*of_all));
+    if lowest.is_finite() { Err(KernelError::NonFinitePotential { layer: lowest as usize }.into()) } else { Ok(()) }
+}
+
+impl Block {
+    /// Runs the samples of this block forward and backward.
+    fn step(&mut self, of: &Step<'_>, part: Part<'_>) -> Result<()> {
+        let Part { first, samples, keys, labels, logits, mut sums } = part;
+        let (layers, classes) = (of.layers, of.architecture.shape.classes);
+        self.scores = Scores::default();
+        self.gradients.resize_with(layers.len(), Gradients::default);
+        for (i, gradients) in self.gradients.iter_mut().enumerate() {
+            gradients.reset(&layers[i], i.checked_sub(1).map(|below| &layers[below]));
+        }
+        let outputs = labels.iter().zip(logits.chunks_exact_mut(classes));
+        for (n, ((frames, &key), (&label, logits))) in samples.iter().zip(keys).zip(outputs).enumerate() {
+            check_interrupt()?;
+            self.forward(of, *frames, key, first + n)?;
+            logits.copy_from_slice(&self.sample.logits);
+            let mut errors = vec![0.0; classes];
+            self.score(of, label, &mut errors);
+            let mut sums: Vec<&mut [Sums]> = sums
+                .iter_mut()
+                .zip(layers)
+                .map(|(sums, layer)| &mut sums[n * layer.tiles()..][..layer.tiles()])
+                .collect();
+            self.backward(of, &errors, &mut sums);
+        }
+        check_interrupt()
+    }
+
+    fn forward(&mut self, of: &Step<'_>, frames: SampleFrames<'_>, key: u64, index: usize) -> Result<()> {
+        let Block { sample, scratch, .. } = self;
+        sample.begin(frames, key, of.layers.len(), of.architecture.shape.inputs, of.steps, index)?;
+        for (i, layer) in of.layers.iter().enumerate() {
+            currents(of.isa, layer, i, scratch, sample);
+            let states = random_states(of.architecture, i);
+            let finite = activate(of.isa, layer, i, states, (Pass::Training, of.is_counted), scratch, sample);
+            check_interrupt()?;
+            if !finite {
+                return Err(KernelError::NonFinitePotential { layer: i + 1 }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the scores of the sample, and writes the gradient for its logits to `errors`.
+    fn score(&mut self, of: &Step<'_>, label: u32, errors: &mut [f32]) {
+        let Block { sample, scores, .. } = self;
+        scores.losses.push(of.terms.sample(&sample.logits, label, errors));
+        scores.correct += usize::from(loss::predicted(&sample.logits) == label as usize);
+        if of.is_counted {
+            let (penalty, rates) = of.terms.penalty(&sample.undropped, &of.architecture.shape.hidden);
+            scores.penalties.push(penalty);
+            sample.rates = rates;
+        }
+    }
+
+    /// Adds the gradients of the sample. Writes the sums over time of each layer to `sums`.
+    fn backward(&mut self, of: &Step<'_>, errors: &[f32], sums: &mut [&mut [Sums]]) {
+        let (layers, last) = (of.layers, of.layers.len() - 1);
+        let Block { gradients, work, sample, .. } = self;
+        through_neurons(of.isa, &layers[last], last, (work, &mut Panels::default()), sample, errors, sums[last]);
+        for i in (0..=last).rev() {
+            let below = i.checked_sub(1);
+            let own = below.map_or(&mut [][..], |below| &mut *sums[below]);
+            let below = below.map(|below| &layers[below]);
+            through_sample(of.isa, (&layers[i], below), None, i, sample, work, &mut gradients[i], own);
+        }
+    }
+}
