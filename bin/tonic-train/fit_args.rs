@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable, printable_json};
 use tonic_loader::CacheChoice;
+use tonic_ranks::Ranks;
 use tonic_sets::frame_seconds;
 use tonic_shard::Existing;
 use tonic_train::engine::EngineChoice;
@@ -183,9 +184,10 @@ impl FitArgs {
     }
 
     /// Returns the path of the network file or the name of the preset, and the options of training in it. `None` for a
-    /// resumed run, which has its own options.
-    fn training(&self) -> Result<Option<(PathBuf, Vec<RunOption>)>> {
-        let resumes = self.output.as_ref().is_some_and(|output| self.resumes(output));
+    /// resumed run, which has its own options. All ranks call this function together.
+    fn training(&self, ranks: Ranks) -> Result<Option<(PathBuf, Vec<RunOption>)>> {
+        let resumes = || self.output.as_ref().is_some_and(|output| self.resumes(output));
+        let resumes = ranks.from_root(ranks.is_root().then(resumes));
         let file = self.network_file()?.filter(|_| !resumes);
         let name = self.network.clone().or(self.preset.as_ref().map(PathBuf::from));
         Ok(name.zip(file.map(|file| file.training)))
@@ -232,10 +234,7 @@ fn missing(what: &str, meaning: &str) -> BaseError {
 }
 
 pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
-    let mut args = match (&args.options, &args.network, &args.preset) {
-        (None, None, None) => args,
-        (file, ..) => with_files(file.as_deref(), |args: &FitArgs| Ok(args.training()?))?,
-    };
+    let mut args = with_files(args.options.as_deref(), |args: &FitArgs| Ok(args.training(args.ranks.join()?)?))?;
     let output = args.output.clone().ok_or_else(|| missing("output", "the run folder"))?;
     let ranks = args.ranks.join()?;
     args.output_args.use_threads()?;

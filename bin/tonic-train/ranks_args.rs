@@ -22,8 +22,12 @@ pub(crate) struct RanksArgs {
 static JOINED: OnceLock<Ranks> = OnceLock::new();
 
 impl RanksArgs {
-    /// Joins the processes that a launcher has started together with this one. They share the machine.
+    /// Joins the processes that a launcher has started together with this one. They share the machine. Later calls return
+    /// the same ranks.
     pub(crate) fn join(&self) -> Result<Ranks, BaseError> {
+        if let Some(joined) = JOINED.get() {
+            return Ok(*joined);
+        }
         let ranks = Ranks::join(Duration::from_secs(self.timeout.into()), report)?;
         let [_, here] = ranks.on_this_machine();
         share_machine(here);

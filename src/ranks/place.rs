@@ -19,6 +19,8 @@ impl Number for u8 {}
 pub(crate) struct Place {
     pub(crate) rank: usize,
     pub(crate) size: usize,
+    /// Number of ranks on this machine before this one, and number of all ranks on it.
+    pub(crate) on_this_machine: [usize; 2],
     /// How long this process waits for another one.
     #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "one rank waits for nobody"))]
     pub(crate) patience: Duration,

@@ -28,7 +28,7 @@ pub struct Ranks(Place);
 impl Ranks {
     /// A process that trains alone.
     pub fn solo() -> Ranks {
-        Ranks(Place { rank: 0, size: 1, patience: Duration::MAX, report: |_| 1 })
+        Ranks(Place { rank: 0, size: 1, on_this_machine: [0, 1], patience: Duration::MAX, report: |_| 1 })
     }
 
     /// Joins the processes that a launcher started together with this one. Without a launcher, returns
@@ -54,7 +54,11 @@ impl Ranks {
                 );
                 return Err(Error::unavailable("training on several ranks", why));
             }
-            Ok(Ranks(Place { rank, size, patience, report }))
+            let mut ranks = Ranks(Place { rank, size, on_this_machine: [0, 1], patience, report });
+            let machines = ranks.gather(&world::machine());
+            let here = |some: &[String]| some.iter().filter(|&machine| *machine == machines[rank]).count();
+            ranks.0.on_this_machine = [here(&machines[..rank]), here(&machines)];
+            Ok(ranks)
         }
         #[cfg(not(feature = "mpi"))]
         {
@@ -223,14 +227,7 @@ impl Ranks {
 
     /// Number of ranks on this machine before this one, and number of all ranks on it.
     pub fn on_this_machine(&self) -> [usize; 2] {
-        #[cfg(feature = "mpi")]
-        if !self.is_solo() {
-            let own = world::machine();
-            let machines = self.gather(&own);
-            let count = |machines: &[String]| machines.iter().filter(|machine| **machine == own).count();
-            return [count(&machines[..self.0.rank]), count(&machines)];
-        }
-        [0, 1]
+        self.0.on_this_machine
     }
 
     /// What this rank has sent, and how long it has waited.
@@ -241,10 +238,11 @@ impl Ranks {
         Traffic::default()
     }
 
-    /// Leaves the group at the end of the program. All ranks must call this function.
+    /// Leaves the group at the end of the program, when all ranks are there. All ranks must call this function.
     pub fn leave(&self) {
         #[cfg(feature = "mpi")]
         if !self.is_solo() {
+            self.any(false); // MPI's own wait would have no end
             world::leave();
         }
     }

@@ -74,18 +74,26 @@ pub(crate) fn abort(code: u8) -> ! {
 
 /// Ends all ranks. If several ranks call this function at about the same time, only the smallest calls `report`.
 pub(crate) fn end_all(place: &Place, report: impl FnOnce() -> u8) -> ! {
-    let world = SimpleCommunicator::world();
-    for rank in place.rank + 1..place.size {
-        world.process_at_rank(rank as i32).send_with_tag(&0_u8, END);
-    }
+    tell_end(place.rank + 1..place.size);
     let start = Instant::now();
     while place.rank > 0 && start.elapsed() < TURN {
-        if world.any_process().immediate_probe_with_tag(END).is_some() {
-            std::thread::sleep(GRACE);
-        }
+        let_end();
         std::thread::sleep(NAP);
     }
     abort(report())
+}
+
+/// Tells other ranks that this one reports an error and ends all.
+fn tell_end(ranks: impl IntoIterator<Item = usize>) {
+    let world = SimpleCommunicator::world();
+    ranks.into_iter().for_each(|rank| world.process_at_rank(rank as i32).send_with_tag(&0_u8, END));
+}
+
+/// If another rank reports an error, leaves it the time to end this one.
+fn let_end() {
+    if SimpleCommunicator::world().any_process().immediate_probe_with_tag(END).is_some() {
+        std::thread::sleep(GRACE);
+    }
 }
 
 pub(crate) fn machine() -> String {
@@ -176,6 +184,7 @@ fn wait<'a, D: ?Sized, S: Scope<'a>>(place: &Place, mut request: Request<'a, D, 
 
 /// Answers the ranks that ask whether this one still runs.
 fn answer() {
+    let_end();
     let world = SimpleCommunicator::world();
     while let Some(asked) = world.any_process().immediate_probe_with_tag(PING) {
         let asker = world.process_at_rank(asked.source_rank());
@@ -208,5 +217,6 @@ fn give_up(place: &Place, waited: Duration) -> ! {
         listen(&mut answers, 4 * ANSWERS); // until that rank has ended this one
     }
     let silent = others().filter(|&rank| !answers[rank]).collect();
+    tell_end(others().filter(|&rank| answers[rank]));
     abort((place.report)(&Silence { ranks: silent, size: place.size, waited }))
 }

@@ -1,7 +1,10 @@
 //! Tests training on several ranks with a GPU each. The GPUs are emulated.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use safetensors::SafeTensors;
 
 use crate::ranks::{Bench, assert_succeeds, text};
 
@@ -16,8 +19,8 @@ const NETWORK: &str = "layers = [
 
 /// Options of two runs of two steps. In the second step, the last of three ranks has no samples.
 const IAF: &str = "--hidden 20,12 --class-weights balanced --spike-rate 0.1,0.2 --label-smoothing=0.1";
-const LAYERED: &str = "--network network.toml --class-weights balanced --spike-rate 0.1,0.2";
-const STEPS: &str = "--device cuda --batch-size 168 --epochs 1 --optimiser sgd --lr 0.002 --momentum 0 --pad batch";
+const LAYERED: &str = "--network network.toml --class-weights balanced --spike-rate 0.1,0.2 --clip-norm 5 --freeze 4";
+const STEPS: &str = "--device cuda --batch-size 168 --epochs 1 --optimiser sgd --momentum 0.9 --pad batch --lr";
 
 /// Returns the words of a `fit` on the CPU or on GPUs.
 fn fit<'a>(run: &'a str, options: &'a str) -> Vec<&'a str> {
@@ -31,12 +34,26 @@ fn with_gpus(gpus: &str, mut command: Command) -> Output {
     command.output().unwrap()
 }
 
-/// Reads all numbers of a file of tensors in float32.
-fn numbers(file: &Path) -> Vec<f32> {
+/// Reads the tensors of a file, which are in float32.
+fn tensors(file: &Path) -> BTreeMap<String, Vec<f32>> {
     let bytes = std::fs::read(file).unwrap();
-    let (length, rest) = bytes.split_first_chunk().unwrap();
-    let (numbers, []) = rest[u64::from_le_bytes(*length) as usize..].as_chunks() else { panic!("other types") };
-    numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let numbers = |data: &[u8]| data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    tensors.iter().map(|(name, tensor)| (name.to_string(), numbers(tensor.data()))).collect()
+}
+
+/// Checks that the changes since the tensors `before` are equal up to the rounding of their sums.
+fn assert_close(got: &Path, expected: &Path, before: &BTreeMap<String, Vec<f32>>) {
+    let (got, expected) = (tensors(got), tensors(expected));
+    for (name, before) in before {
+        let (got, expected) = (&got[name], &expected[name]);
+        let largest = |pairs: std::iter::Zip<std::slice::Iter<'_, f32>, std::slice::Iter<'_, f32>>| {
+            pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        };
+        let (apart, change) = (largest(got.iter().zip(expected)), largest(expected.iter().zip(before)));
+        let values = expected.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+        assert!(got.len() == expected.len() && apart <= 2e-5 * change + 4e-7 * values, "{name}: {apart} of {change}");
+    }
 }
 
 /// Returns the loss and the accuracy of the first epoch, in training and in validation.
@@ -51,23 +68,25 @@ fn ranks_with_a_gpu_each_train_as_one_process_up_to_rounding() {
     let Some(bench) = Bench::start() else { return };
     std::fs::write(bench.path("network.toml"), NETWORK).unwrap();
     for (name, options) in [("iaf", IAF), ("layered", LAYERED)] {
-        let options = format!("{STEPS} {options}");
-        let alone = format!("{name}-alone");
-        assert_succeeds(&with_gpus("1", bench.cluster.command(&fit(&alone, &options))));
+        let [alone, before] = ["alone", "before"].map(|of| format!("{name}-{of}"));
+        for (run, rate) in [(&before, "1e-30"), (&alone, "0.01")] {
+            let options = format!("{STEPS} {rate} {options}");
+            assert_succeeds(&with_gpus("1", bench.cluster.command(&fit(run, &options))));
+        }
+        let before = tensors(&bench.path(&before).join("model.safetensors"));
         for ranks in ["2", "3"] {
             let run = format!("{name}-{ranks}");
+            let options = format!("{STEPS} 0.01 {options}");
             let output = with_gpus(ranks, bench.mpirun(ranks, &fit(&run, &options)));
             assert_succeeds(&output);
             let said = text(&output);
             assert!(said.contains("device   cuda:0") && said.contains("adding up through host memory"), "{said}");
+            let [got, expected] = [&run, &alone].map(|run| bench.path(run));
             for file in ["model.safetensors", "best.safetensors"] {
-                let [got, expected] = [&run, &alone].map(|run| numbers(&bench.path(run).join(file)));
-                let apart =
-                    got.iter().zip(&expected).map(|(a, b)| (a - b).abs() / b.abs().max(0.1)).fold(0.0, f32::max);
-                assert!(got.len() == expected.len() && apart < 2e-5, "{run}: {file} differs by {apart}");
+                assert_close(&got.join(file), &expected.join(file), &before);
             }
-            for (got, expected) in scores(&bench.path(&run)).iter().zip(scores(&bench.path(&alone))) {
-                assert!((got - expected).abs() < 1e-5, "{run}: {got} instead of {expected}");
+            for (got, expected) in scores(&got).iter().zip(scores(&expected)) {
+                assert!((got - expected).abs() < 1e-5 * expected.max(1.0), "{run}: {got} instead of {expected}");
             }
         }
     }
@@ -78,6 +97,9 @@ fn ranks_with_a_gpu_each_train_as_one_process_up_to_rounding() {
     assert_succeeds(&mpirun("halves", &options(1)));
     assert_succeeds(&mpirun("halves", &format!("{} --resume", options(2))));
     bench.assert_same("halves", "whole");
+    let alone = with_gpus("1", bench.cluster.command(&fit("halves", &format!("{} --resume", options(3)))));
+    assert_succeeds(&alone);
+    assert!(text(&alone).contains("from here on, of cuda at highest precision on 2 ranks before"), "{}", text(&alone));
 }
 
 #[test]
@@ -93,4 +115,7 @@ fn ranks_that_would_share_a_gpu_or_its_cache_are_refused() {
         assert!(!output.status.success() && said.contains(expected), "{options}: {said}");
         assert!(!bench.path("refused").exists(), "{options}");
     }
+    let words = [fit("refused", "--device cuda"), vec![":", "-n", "1"], fit("refused", "--device cpu")].concat();
+    let said = text(&with_gpus("1", bench.mpirun("1", &words)));
+    assert!(said.contains("--device: expected cuda on all ranks") && said.contains("cpu on rank 1"), "{said}");
 }

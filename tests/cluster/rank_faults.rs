@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use tonic_base::DirLock;
 use tonic_ranks::Ranks;
 
 use crate::ranks::{Bench, assert_succeeds, text};
@@ -104,6 +105,32 @@ fn a_rank_that_is_lost_ends_all_and_leaves_a_whole_checkpoint() {
 }
 
 #[test]
+fn ranks_wait_for_a_run_that_another_process_trains() {
+    let Some(bench) = Bench::start() else { return };
+    for asked in [false, true] {
+        let run = if asked { "asked" } else { "waited" };
+        std::fs::create_dir(bench.path(run)).unwrap();
+        let lock = DirLock::take(&bench.path(run)).unwrap();
+        let options = ["--hidden", "8", "--epochs", "1", "--resume=auto", "--timeout", "1"];
+        let mut command = bench.mpirun("2", &Bench::fit(run, &options));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+        let disturbed = Disturbed { bench: &bench, run, child };
+        std::thread::sleep(Duration::from_secs(4)); // longer than the ranks wait for each other
+        let output = if asked {
+            disturbed.signal("TERM", 1);
+            disturbed.end(Duration::from_secs(10))
+        } else {
+            drop(lock);
+            disturbed.end(Duration::from_secs(30))
+        };
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(if asked { 130 } else { 0 }), "{said}");
+        assert_eq!(said.matches("waiting  another process").count(), 1, "{said}");
+        assert!(!asked || said.contains("nothing was changed"), "{said}");
+    }
+}
+
+#[test]
 fn ranks_that_differ_are_refused_by_the_name_of_what_differs() {
     let Some(bench) = Bench::start() else { return };
     for (flag, first, second) in [
@@ -112,6 +139,7 @@ fn ranks_that_differ_are_refused_by_the_name_of_what_differs() {
         ("--train", &[], &["--train", "other"]),
         ("--momentum", &["--optimiser", "sgd", "--momentum", "0.9"], &["--optimiser", "sgd", "--momentum", "0.8"]),
         ("--drop-last", &["--drop-last"], &[]),
+        ("--batch-size", &["--preset", "lif"], &[]),
     ] {
         let words = |options: &[&'static str]| -> Vec<&str> {
             let words = Bench::fit("apart", &[]);

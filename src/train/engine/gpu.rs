@@ -42,8 +42,6 @@ pub struct GpuEngine {
 struct Kept {
     ranks: Ranks,
     staging: Staging,
-    /// Sizes of the networks for training and for evaluation. Gradients depend on them, as a sum's order does.
-    extents: [Extent; 2],
 }
 
 impl GpuEngine {
@@ -67,24 +65,27 @@ impl GpuEngine {
         })
     }
 
-    /// Makes training steps together with other ranks, on the device of `program`. A batch has at most `most[0]` samples of this rank in training and
-    /// `most[1]` in evaluation, of at most `longest` time steps.
+    /// Makes training steps of `network` together with other ranks, on the device of `program`. `extents` are the sizes of
+    /// the batches of this rank, in training and in evaluation.
     ///
     /// # Errors
+    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub(crate) fn with_ranks(
         mut self,
         ranks: Ranks,
         program: &Arc<Program>,
-        [trained, evaluated]: [usize; 2],
-        longest: usize,
+        network: &Network,
+        extents: [Extent; 2],
     ) -> Result<GpuEngine> {
-        let extent = |batch: usize, trains| Extent { batch: batch.max(1), longest, trains, kept: 0, batches: 1 };
-        self.kept = Some(Kept {
-            ranks,
-            staging: Staging::new(&self.device, program.column_types(), Sizes::default())?,
-            extents: [extent(trained, true), extent(evaluated, false)],
-        });
+        let [trained, evaluated] = extents.map(|extent| GpuNetwork::new(program.clone(), network, extent));
+        let mut networks = [trained?.with_ranks(ranks, network.architecture())?, evaluated?];
+        for on_device in &mut networks {
+            on_device.load(&self.stream, network, None)?;
+        }
+        [self.trained, self.evaluated] = networks.map(Some);
+        let staging = Staging::new(&self.device, program.column_types(), Sizes::default())?;
+        self.kept = Some(Kept { ranks, staging });
         self.program = Some(program.clone());
         Ok(self)
     }
@@ -102,18 +103,13 @@ impl GpuEngine {
         trains: bool,
     ) -> Result<(&mut GpuNetwork, BatchSource, &Stream)> {
         let Shape { inputs, classes, .. } = *network.shape();
-        let ranks = self.ranks();
-        if ranks.is_solo() || !batch.is_empty() {
+        if self.ranks().is_solo() || !batch.is_empty() {
             check_labels(batch, classes)?;
         }
         check_samples(inputs, batch)?;
-        let (program, extent) = match (&self.kept, &self.program) {
-            (Some(kept), Some(program)) => (program.clone(), kept.extents[usize::from(!trains)]),
-            _ => {
-                let longest = batch.longest().max(steps);
-                let extent = Extent { batch: batch.len(), longest, trains, kept: 0, batches: 1 };
-                (self.program(inputs, batch.longest(), batch)?, extent)
-            }
+        let program = match (&self.kept, &self.program) {
+            (Some(_), Some(program)) => program.clone(),
+            _ => self.program(inputs, batch.longest(), batch)?,
         };
         let GpuEngine { stream, kept, trained, evaluated, staged, loss, .. } = self;
         let place = if trains { trained } else { evaluated };
@@ -133,10 +129,9 @@ impl GpuEngine {
                 on_device
             }
             place => {
+                let longest = batch.longest().max(steps);
+                let extent = Extent { batch: batch.len(), longest, trains, kept: 0, batches: 1 };
                 let mut on_device = GpuNetwork::new(program, network, extent)?;
-                if trains && !ranks.is_solo() {
-                    on_device = on_device.with_ranks(ranks, network.architecture())?;
-                }
                 on_device.set_loss(&if trains { loss.clone() } else { TrainingLoss::default() })?;
                 on_device.load(stream, network, None)?;
                 on_device.poison(stream)?;
@@ -200,7 +195,8 @@ impl Engine for GpuEngine {
     }
 
     fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
-        (self.loss, self.trained) = (loss, None);
+        self.trained.iter_mut().try_for_each(|trained| trained.set_loss(&loss))?;
+        self.loss = loss;
         Ok(())
     }
 

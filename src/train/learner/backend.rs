@@ -9,7 +9,7 @@ use tonic_shard::{FrameShape, ShardSet, Width};
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
 use crate::engine::{
-    Arithmetic, CpuEngine, Engine, EngineChoice, GpuEngine, LayeredEngine, TrainingLoss, check_layers, share,
+    Arithmetic, CpuEngine, Engine, EngineChoice, Extent, GpuEngine, LayeredEngine, TrainingLoss, check_layers, share,
 };
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
@@ -18,8 +18,8 @@ use crate::kernel::program::{ColumnTypes, MatmulPrecision, Program};
 use crate::learner::epoch::{Learner, Room, TrainState};
 use crate::learner::evaluation::Evaluation;
 use crate::learner::gpu::GpuLearner;
-use crate::learner::gpu_evaluator::GpuEvaluator;
-use crate::learner::host::{BATCH, HostLearner, evaluate, logits};
+use crate::learner::gpu_evaluator::{self, GpuEvaluator};
+use crate::learner::host::{EVALUATION_BATCH, HostLearner, evaluate, logits};
 use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::network::{Layers, Network};
@@ -106,6 +106,11 @@ impl Backend {
         self.engine == EngineChoice::Fused && self.device.is_some()
     }
 
+    /// Number of ranks whose GPUs train. 1 on the CPU.
+    pub(crate) fn gpu_ranks(&self) -> usize {
+        if self.device.is_some() { self.ranks.size() } else { 1 }
+    }
+
     pub(crate) fn arithmetic(&self) -> Arithmetic {
         if self.device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
     }
@@ -151,18 +156,27 @@ impl Backend {
         loss: TrainingLoss,
         room: Room,
     ) -> Result<Box<dyn Learner>> {
+        let share = share(self.ranks, state.network.architecture().parameters());
         Ok(match program {
             Some(program) if self.ranks.is_solo() => Box::new(GpuLearner::new(state, program, &loss, room)?),
-            _ => {
-                let share = share(self.ranks, state.network.architecture().parameters());
-                let mut engine = match program {
-                    Some(program) => {
-                        let most = (1..=room.batch).map(|samples| share.of(samples).len()).max().unwrap_or(0);
-                        let engine = GpuEngine::new(program.device(), self.precision)?;
-                        Box::new(engine.with_ranks(self.ranks, program, [most, BATCH], room.longest)?)
-                    }
-                    None => self.host_engine(&state.network)?,
+            Some(program) => {
+                let most = (1..=room.batch).map(|samples| share.of(samples).len()).max().unwrap_or(0);
+                let extent = |batch: usize, trains| Extent {
+                    batch: batch.max(1),
+                    longest: room.longest,
+                    trains,
+                    kept: 0,
+                    batches: 1,
                 };
+                let extents = [extent(most, true), extent(room.evaluated.min(gpu_evaluator::BATCH) as usize, false)];
+                let engine = GpuEngine::new(program.device(), self.precision)?;
+                let mut engine = engine.with_ranks(self.ranks, program, &state.network, extents)?;
+                engine.set_loss(loss)?;
+                let learner = HostLearner::new(Box::new(engine), state, share);
+                Box::new(learner.evaluating(gpu_evaluator::BATCH as usize))
+            }
+            None => {
+                let mut engine = self.host_engine(&state.network)?;
                 engine.set_loss(loss)?;
                 Box::new(HostLearner::new(engine, state, share))
             }
@@ -185,7 +199,7 @@ impl Backend {
         self.with_evaluator(
             (program, network, feed, longest),
             |gpu| gpu.evaluate(network, feed, padding, progress),
-            |engine| evaluate(engine, Ranks::solo(), network, feed, padding, progress),
+            |engine| evaluate(engine, Ranks::solo(), network, (feed, EVALUATION_BATCH), padding, progress),
         )
     }
 

@@ -17,7 +17,7 @@ use crate::learner::recorded::Recorded;
 use crate::network::Network;
 
 /// Maximum samples per batch. Not to be changed: results with [`Pad::Batch`](super::Pad) depend on this number.
-const BATCH: u64 = 256;
+pub(super) const BATCH: u64 = 256;
 
 #[derive(Debug)]
 pub(crate) struct GpuEvaluator {

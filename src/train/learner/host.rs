@@ -20,7 +20,7 @@ use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters, Tensor};
 
 /// Samples per batch in evaluations. Not to be changed: results with [`Pad::Batch`](super::Pad) depend on this number.
-pub(super) const BATCH: usize = 128;
+pub(crate) const EVALUATION_BATCH: usize = 128;
 
 /// Trains a network with an engine that takes batches from host memory.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct HostLearner {
     engine: Box<dyn Engine>,
     gradients: Parameters,
     share: Share,
+    /// Number of samples per batch in evaluations.
+    evaluated: usize,
     /// This rank's share of the watched batches, and the number of frames of the longest sample of each whole batch.
     watched: Vec<(Batch, usize)>,
 }
@@ -37,7 +39,12 @@ impl HostLearner {
     /// Makes a learner. `share` is the share of the engine.
     pub(crate) fn new(engine: Box<dyn Engine>, state: TrainState, share: Share) -> HostLearner {
         let gradients = Parameters::zeros(state.network.architecture().clone());
-        HostLearner { state, engine, gradients, share, watched: Vec::new() }
+        HostLearner { state, engine, gradients, share, evaluated: EVALUATION_BATCH, watched: Vec::new() }
+    }
+
+    /// Sets the number of samples per batch in evaluations.
+    pub(crate) fn evaluating(self, evaluated: usize) -> HostLearner {
+        HostLearner { evaluated, ..self }
     }
 
     /// Does a training step on a batch, of which this rank has its share. After an error, the parameters are unchanged.
@@ -99,7 +106,8 @@ impl Learner for HostLearner {
     }
 
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {
-        evaluate(&mut *self.engine, self.share.ranks, &self.state.network, feed, padding, progress)
+        let HostLearner { state, engine, share, evaluated, .. } = self;
+        evaluate(&mut **engine, share.ranks, &state.network, (feed, *evaluated), padding, progress)
     }
 }
 
@@ -115,7 +123,7 @@ fn check_finite(gradients: &Parameters) -> Result<(), KernelError> {
 }
 
 /// Returns whether training stops, because a rank was asked to. All ranks call this function at the same places.
-fn stops(ranks: Ranks) -> bool {
+pub(crate) fn stops(ranks: Ranks) -> bool {
     if !ranks.is_solo() && ranks.any(interrupt::is_waiting()) {
         interrupt::release();
     }
@@ -128,22 +136,23 @@ pub(crate) fn check_stop(ranks: Ranks) -> Result<()> {
     check_interrupt()
 }
 
-/// Evaluates a network on all samples of a set. Each rank evaluates some of the batches, and has the result of all.
+/// Evaluates a network on all samples of a set, in batches of `size` samples. Each rank evaluates some of the batches, and has
+/// the result of all.
 pub(super) fn evaluate(
     engine: &mut dyn Engine,
     ranks: Ranks,
     network: &Network,
-    feed: &Feed,
+    (feed, size): (&Feed, usize),
     padding: Padding,
     progress: &Progress,
 ) -> Result<Evaluation> {
     let set = feed.loader().set();
     check_labelled(set)?;
-    let batches = feed.loader().batches(BATCH) as usize;
+    let batches = feed.loader().batches(size) as usize;
     let own = ranks.own(batches);
     let mut rounds = 0..batches.div_ceil(ranks.size());
     let mut predictions = Vec::with_capacity(set.len().div_ceil(ranks.size() as u64) as usize);
-    each_batch(feed, own.start as u64..own.end as u64, progress, |batch| {
+    each_batch(feed, size, own.start as u64..own.end as u64, progress, |batch| {
         predictions.extend(predict(engine, network, batch, padding.of_batch(batch.longest()))?);
         rounds.next();
         check_stop(ranks)
@@ -151,7 +160,7 @@ pub(super) fn evaluate(
     for _ in rounds {
         check_stop(ranks)?; // the ranks that have a batch more ask this one
     }
-    Evaluation::of(set, all_predictions(ranks, set.len() as usize, own.start * BATCH, predictions))
+    Evaluation::of(set, all_predictions(ranks, set.len() as usize, own.start * size, predictions))
 }
 
 /// Returns the predictions of all ranks for all `samples` samples of a set. `own` are those of this rank, which begin
@@ -177,7 +186,7 @@ pub(super) fn logits(
     progress: &Progress,
 ) -> Result<Logits> {
     let mut logits = Logits::new(network.shape().classes);
-    each_batch(feed, 0..u64::MAX, progress, |batch| {
+    each_batch(feed, EVALUATION_BATCH, 0..u64::MAX, progress, |batch| {
         logits.add(engine.forward(network, batch, padding.of_batch(batch.longest()))?)?;
         logits.labels.extend(&batch.labels);
         Ok(())
@@ -185,14 +194,16 @@ pub(super) fn logits(
     Ok(logits)
 }
 
-/// Calls `each` with the samples of a set, in batches and in the order of the set: with the batches that `batches` numbers.
+/// Calls `each` with the samples of a set, in batches of `size` and in the order of the set: with the batches that `batches`
+/// numbers.
 pub(crate) fn each_batch(
     feed: &Feed,
+    size: usize,
     batches: Range<u64>,
     progress: &Progress,
     mut each: impl FnMut(&Batch) -> Result<()>,
 ) -> Result<()> {
-    feed.loader().epoch_share(EpochOrder::Sequential, BATCH, batches, Share::whole(), |batch| {
+    feed.loader().epoch_share(EpochOrder::Sequential, size, batches, Share::whole(), |batch| {
         check_interrupt()?;
         each(batch)?;
         progress.add(batch.len() as u64);

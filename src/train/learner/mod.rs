@@ -41,7 +41,7 @@ pub use balance::ClassWeights;
 pub use epoch::{Epoch, Learner, Room, TrainState};
 pub(crate) use evaluation::check_labelled;
 pub use evaluation::{ClassScore, Evaluation};
-pub(crate) use host::{HostLearner, check_stop, each_batch};
+pub(crate) use host::{EVALUATION_BATCH, HostLearner, check_stop, each_batch, stops};
 pub use logits::Logits;
 pub(crate) use memory::{check_frames, check_parameters, check_step, check_steps};
 pub use padding::{Pad, Padding, longest_steps};

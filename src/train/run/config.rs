@@ -43,6 +43,9 @@ pub struct Config {
     /// Precision of matrix products on a GPU. A run on a CPU always has the highest.
     #[serde(default)]
     pub matmul_precision: MatmulPrecision,
+    /// Number of ranks with a GPU each, which decides the order of sums. 1 on a CPU, where any number gives the same bits.
+    #[serde(default = "one_rank", skip_serializing_if = "is_one_rank")]
+    pub gpu_ranks: usize,
     /// Weights of the classes in the training loss.
     #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
     pub class_weights: ClassWeights,
@@ -87,6 +90,14 @@ pub struct NetworkConfig {
 
 fn one() -> f64 {
     1.0
+}
+
+fn one_rank() -> usize {
+    1
+}
+
+fn is_one_rank(ranks: &usize) -> bool {
+    *ranks == 1
 }
 
 fn is_one(gain: &f64) -> bool {

@@ -53,6 +53,7 @@ impl FitOptions {
             steps: fixed_steps(manifest),
             device: self.backend.arithmetic(),
             matmul_precision: self.backend.precision,
+            gpu_ranks: self.backend.gpu_ranks(),
             class_weights: self.class_weights.unwrap_or_default(),
             reestimate_norm: self.reestimate_norm,
             training: self.training.config(epochs, sets.valid.is_some())?,
@@ -107,10 +108,15 @@ impl FitOptions {
             training: TrainingConfig { patience: self.resumed_patience(&stored)?, ..stored.training.clone() },
             device: self.backend.arithmetic(),
             matmul_precision: self.backend.precision,
+            gpu_ranks: self.backend.gpu_ranks(),
             ..stored.clone()
         };
-        if (config.device, config.matmul_precision) != (stored.device, stored.matmul_precision) {
-            let words = |of: &Config| format!("{:?} at {:?} precision", of.device, of.matmul_precision).to_lowercase();
+        let rounding = |of: &Config| (of.device, of.matmul_precision, of.gpu_ranks);
+        if rounding(&config) != rounding(&stored) {
+            let words = |of: &Config| {
+                let ranks = if of.gpu_ranks > 1 { format!(" on {} ranks", of.gpu_ranks) } else { String::new() };
+                format!("{:?} at {:?} precision{ranks}", of.device, of.matmul_precision).to_lowercase()
+            };
             self.say(|| {
                 format!("device   rounding is of {} from here on, of {} before", words(&config), words(&stored))
             });

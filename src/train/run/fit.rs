@@ -18,7 +18,7 @@ use crate::run::folder::{RunFolder, SUMS, TEST};
 use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
-use crate::run::ranks::check_ranks;
+use crate::run::ranks::{check_ranks, on_root};
 use crate::run::reestimate::Reestimated;
 use crate::run::sets::{SetPaths, Sets};
 use crate::run::sums;
@@ -64,9 +64,15 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
             fit.say(|| format!("classes  {name}  {}", set.manifest().class_counts(MOST_CLASSES)));
         }
     }
-    let wait =
-        || fit.say(|| "waiting  another process, perhaps of a job that was started again, trains this run".into());
-    let mut folder = ranks.is_root().then(|| RunFolder::find(&fit.run, fit.existing, wait)).transpose()?;
+    let mut folder = on_root(ranks, |alive| {
+        let mut said = false;
+        RunFolder::find(&fit.run, fit.existing, || {
+            if !std::mem::replace(&mut said, true) {
+                fit.say(|| "waiting  another process, perhaps of a job that was started again, trains this run".into());
+            }
+            alive()
+        })
+    })?;
     let chosen = folder.as_ref().map(|folder| fit.with_backend(folder.resumes())).transpose()?;
     let begun = match (&folder, &chosen) {
         (Some(folder), Some(fit)) => Some((folder.resumes(), folder.has_begun(), fit.config(&sets, folder.resumes())?)),

@@ -40,6 +40,8 @@ pub(crate) const REESTIMATED: &str = "reestimated.json";
 pub(crate) const REPORT: &str = "report.html";
 /// Name of the file with the BLAKE3 sums of other files in the folder.
 pub(super) const SUMS: &str = "sums.json";
+/// While another process has the lock, time between two calls of `wait`.
+const BEAT: Duration = Duration::from_millis(100);
 /// Names of the files of a run, in the order in which they are removed. The checkpoint is first, so that a partly
 /// removed run cannot be resumed.
 const FILES: [&str; 10] = [
@@ -73,14 +75,14 @@ impl RunFolder {
     ///
     /// With [`Existing::Auto`], this function also:
     /// - creates the folder if it doesn't exist
-    /// - calls `wait` and waits for the other process if another process has the lock
+    /// - waits for the other process if another process has the lock, and calls `wait` again and again meanwhile
     ///
     /// # Errors
     /// - [`Busy`](tonic_base::Error::Busy) if another process has the lock, except with [`Existing::Auto`]
     /// - [`Exists`](tonic_base::Error::Exists) if the folder has a run and `existing` does not allow that
     /// - [`Usage`](tonic_base::Error::Usage) if `path` is a URL
     /// - [`Io`](tonic_base::Error::Io), [`Interrupted`](tonic_base::Error::Interrupted)
-    pub(super) fn find(path: &Path, existing: Existing, wait: impl FnOnce()) -> Result<RunFolder> {
+    pub(super) fn find(path: &Path, existing: Existing, wait: impl FnMut() -> Result<()>) -> Result<RunFolder> {
         refuse_url("output", path)?;
         if existing == Existing::Auto {
             std::fs::create_dir_all(path).map_err(Error::io(path, "create the run folder"))?;
@@ -139,13 +141,12 @@ impl RunFolder {
     }
 }
 
-/// Locks the folder. If another process has the lock, calls `wait` once, and waits until that process has ended.
-fn take_when_free(path: &Path, wait: impl FnOnce()) -> Result<DirLock> {
-    match DirLock::take(path) {
-        Err(BaseError::Busy { .. }) => {
-            wait();
-            Ok(DirLock::take_within(path, Duration::MAX, "nothing was changed")?)
-        }
-        taken => Ok(taken?),
+/// Locks the folder. If another process has the lock, waits until that process has ended, and calls `wait` meanwhile.
+fn take_when_free(path: &Path, mut wait: impl FnMut() -> Result<()>) -> Result<DirLock> {
+    let mut taken = DirLock::take(path);
+    while let Err(BaseError::Busy { .. }) = taken {
+        wait()?;
+        taken = DirLock::take_within(path, BEAT, "nothing was changed");
     }
+    Ok(taken?)
 }

@@ -1,10 +1,12 @@
 //! Several ranks that train one run: checks that they can, and that all have the same program, sets and options.
 
-use tonic_ranks::Traffic;
+use tonic_base::interrupt;
+use tonic_ranks::{Ranks, Traffic};
 use tonic_shard::ShardSet;
 
 use crate::engine::EngineChoice;
 use crate::error::{BaseFault, Error, Result};
+use crate::learner::stops;
 use crate::run::options::FitOptions;
 use crate::run::sets::Sets;
 use crate::run::training::Training;
@@ -22,6 +24,26 @@ pub(super) fn check_ranks(fit: &FitOptions, sets: &Sets) -> Result<()> {
         return Err(Error::unavailable("engine reference", why));
     }
     fit.backend.check_gpus()
+}
+
+/// Calls `work` on rank 0, and returns its result there. `work` gets a function to call while it waits, so that the other
+/// ranks know that rank 0 lives. The function returns an error if a rank was asked to stop; then all ranks return it.
+pub(super) fn on_root<T>(
+    ranks: Ranks,
+    work: impl FnOnce(&mut dyn FnMut() -> Result<()>) -> Result<T>,
+) -> Result<Option<T>> {
+    let beat = |waits: Option<bool>| -> Result<bool> {
+        stops(ranks);
+        interrupt::check("nothing was changed")?;
+        Ok(ranks.from_root(waits))
+    };
+    if ranks.is_root() {
+        let done = work(&mut || beat(Some(true)).map(|_| ()))?;
+        beat(Some(false))?;
+        return Ok(Some(done));
+    }
+    while beat(None)? {}
+    Ok(None)
 }
 
 impl FitOptions {

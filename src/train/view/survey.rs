@@ -7,7 +7,7 @@ use tonic_shard::SampleFrames;
 use crate::engine::{Prediction, Tracer, check_labels};
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::learner::{Evaluation, Padding, check_labelled, each_batch};
+use crate::learner::{EVALUATION_BATCH, Evaluation, Padding, check_labelled, each_batch};
 use crate::network::Network;
 use crate::view::trace::{decided_after, total};
 
@@ -45,7 +45,7 @@ pub(super) fn survey(
     check_labelled(set)?;
     let classes = network.shape().classes;
     let mut judged: Vec<Judged> = Vec::with_capacity(set.len() as usize);
-    each_batch(feed, 0..u64::MAX, progress, |batch| {
+    each_batch(feed, EVALUATION_BATCH, 0..u64::MAX, progress, |batch| {
         check_labels(batch, classes)?;
         let steps = padding.of_batch(batch.longest());
         let samples: Vec<SampleFrames<'_>> = batch.samples();

@@ -31,7 +31,7 @@ pub(super) struct AcrossRanks {
     host_totals: Mutex<Pinned<f64>>,
     /// Parameters whose gradients are sums over this rank's samples only.
     partial: Vec<Range<usize>>,
-    /// Nanoseconds that the sums have taken.
+    /// Nanoseconds that the sums have taken, without waits for other ranks.
     took: AtomicU64,
 }
 
@@ -66,7 +66,7 @@ impl AcrossRanks {
         })
     }
 
-    /// How long the sums have taken so far, with the copies to and from the GPU.
+    /// How long the sums have taken so far, with the copies to and from the GPU and without waits for other ranks.
     pub(super) fn took(&self) -> Duration {
         Duration::from_nanos(self.took.load(Ordering::Relaxed))
     }
@@ -101,12 +101,13 @@ impl AcrossRanks {
         })
     }
 
-    /// Waits for the GPU, calls `exchange`, and adds the time that it takes.
+    /// Waits for the GPU, calls `exchange`, and adds the time that it takes, without waits for other ranks.
     fn timed(&self, stream: &Stream, exchange: impl FnOnce() -> Result<()>) -> Result<()> {
         stream.synchronize()?;
-        let begun = Instant::now();
+        let (begun, waited) = (Instant::now(), self.ranks.traffic().waited);
         exchange()?;
-        self.took.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let took = begun.elapsed().saturating_sub(self.ranks.traffic().waited - waited);
+        self.took.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
         Ok(())
     }
 

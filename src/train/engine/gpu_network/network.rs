@@ -311,7 +311,7 @@ impl GpuNetwork {
         across.add_gradients(stream, (gradients, host), to.flat_mut(), is_empty)
     }
 
-    /// How long sums over ranks have taken so far, with the copies to and from the GPU.
+    /// How long sums over ranks have taken so far, with the copies to and from the GPU and without waits for other ranks.
     pub(crate) fn exchange_time(&self) -> Duration {
         self.across.as_ref().map_or(Duration::ZERO, AcrossRanks::took)
     }
