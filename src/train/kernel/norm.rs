@@ -17,6 +17,7 @@
 //! Sums are float64, over samples in the order of the samples. dL/dy is computed in float64 too: where few inputs are
 //! active, its three terms nearly cancel, and so do its products with the inputs in the gradient of the weights.
 
+use rayon::prelude::*;
 use tonic_ranks::Ranks;
 
 use crate::kernel::isa::for_each_isa;
@@ -111,13 +112,19 @@ pub(crate) fn over_samples<const N: usize>(ranks: Ranks, sums: &[[DoubleTile; N]
     let mut totals = vec![[0.0; N]; tiles * TILE_WIDTH];
     ranks.fold_all(totals.as_flattened_mut(), |totals| {
         let (totals, _) = totals.as_chunks_mut::<N>();
-        for sample in sums.chunks_exact(tiles) {
-            for (tile, totals) in sample.iter().zip(totals.chunks_exact_mut(TILE_WIDTH)) {
-                for (row, sums) in tile.iter().enumerate() {
-                    totals.iter_mut().zip(sums).for_each(|(total, sum)| total[row] += sum);
+        totals.par_chunks_mut(TILE_WIDTH).enumerate().for_each(|(tile, totals)| {
+            let mut rows = [[0.0; TILE_WIDTH]; N];
+            let row_of = |row: usize, totals: &[[f64; N]]| std::array::from_fn(|i| totals[i][row]);
+            rows.iter_mut().enumerate().for_each(|(row, sums)| *sums = row_of(row, totals));
+            for sample in sums.chunks_exact(tiles) {
+                for (row, sums) in rows.iter_mut().zip(&sample[tile]) {
+                    row.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
                 }
             }
-        }
+            for (i, total) in totals.iter_mut().enumerate() {
+                *total = std::array::from_fn(|row| rows[row][i]);
+            }
+        });
     });
     totals.truncate(channels);
     totals

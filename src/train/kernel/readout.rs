@@ -76,10 +76,13 @@ impl Leaky {
 for_each_isa! {
     /// Runs the readout forward over time. Writes the outputs to `logits`, (classes,).
     ///
-    /// Writes the values of the integrators at time step t to `y[t * tiles + tile]`, for [`backward`].
-    pub(crate) fn forward<V>(readout: &Leaky, input: &CellInput<'_>, y: &mut Vec<Tile>, logits: &mut [f32]) {
+    /// Writes the values of the integrators at time step t to `trace[t * tiles + tile]`, for [`backward`], and after all of
+    /// these the softmax, if there is one.
+    pub(crate) fn forward<V>(readout: &Leaky, input: &CellInput<'_>, trace: &mut Vec<Tile>, logits: &mut [f32]) {
         let tiles = readout.tiles.len();
-        y.resize(tiles * input.steps, [0.0; TILE_WIDTH]);
+        let len = tiles * input.steps;
+        trace.resize(if readout.reduction == Reduction::SoftmaxSum { 2 * len } else { len }, [0.0; TILE_WIDTH]);
+        let (y, p) = trace.split_at_mut(len);
         for tile in 0..tiles {
             let c: [[V; 2]; 2] = [0, 1].map(|half| load(&readout.tiles[tile], half));
             let (scale, shift) = input.norm.tile(tile);
@@ -97,10 +100,9 @@ for_each_isa! {
         match readout.reduction {
             Reduction::SoftmaxSum => {
                 let mut sums = vec![[V::splat(0.0); 2]; tiles];
-                let mut p = vec![[0.0; TILE_WIDTH]; tiles];
-                for y in steps {
-                    softmax::<V>(y, &readout.padding, &mut p);
-                    for (sums, p) in sums.iter_mut().zip(&p) {
+                for (y, p) in steps.zip(p.chunks_exact_mut(tiles)) {
+                    softmax::<V>(y, &readout.padding, p);
+                    for (sums, p) in sums.iter_mut().zip(p) {
                         sums.iter_mut().zip(halves(p)).for_each(|(sum, p)| *sum = sum.add(V::load(p)));
                     }
                 }
@@ -122,18 +124,19 @@ for_each_isa! {
         }
     }
 
-    /// Runs the readout backward over time. `e` is dL/do, and `y` is from [`forward`].
+    /// Runs the readout backward over time. `e` is dL/do, and `trace` is from [`forward`].
     ///
     /// Writes dL/dI to `out`, in the layout of the input, and the [`SUMS`] of each tile to `sums`.
     pub(crate) fn backward<V>(
         readout: &Leaky,
         input: &CellInput<'_>,
-        y: &[Tile],
+        trace: &[Tile],
         e: &[f32],
         out: &mut [Tile],
         sums: &mut [[DoubleTile; SUMS]],
     ) {
         let (tiles, steps) = (readout.tiles.len(), input.steps);
+        let (y, p) = trace.split_at(tiles * steps);
         let mut upstream = vec![[0.0; TILE_WIDTH]; tiles];
         upstream.iter_mut().zip(e.chunks(TILE_WIDTH)).for_each(|(row, e)| row[..e.len()].copy_from_slice(e));
         let last = match readout.reduction {
@@ -146,7 +149,7 @@ for_each_isa! {
         let mut q = vec![[0.0; TILE_WIDTH]; tiles];
         for t in (0..steps).rev() {
             if readout.reduction == Reduction::SoftmaxSum {
-                softmax::<V>(&y[t * tiles..][..tiles], &readout.padding, &mut q);
+                q.copy_from_slice(&p[t * tiles..][..tiles]);
                 through_softmax::<V>(&upstream, &mut q);
             } else {
                 q.fill([0.0; TILE_WIDTH]);
@@ -201,7 +204,7 @@ fn softmax<V: F32x16>(y: &[Tile], padding: &[Tile], p: &mut [Tile]) {
             lanes = V::load(halves(y)[half]).add(V::load(halves(padding)[half])).at_least(lanes);
         }
     }
-    let largest = V::splat(largest::<V>(lanes));
+    let largest = V::splat(lanes.largest());
     let mut sum = V::splat(0.0);
     for ((y, padding), p) in y.iter().zip(padding).zip(&mut *p) {
         for half in 0..2 {
@@ -215,19 +218,6 @@ fn softmax<V: F32x16>(y: &[Tile], padding: &[Tile], p: &mut [Tile]) {
     for p in p {
         halves_mut(p).into_iter().for_each(|p| V::load(p).div(sum).store(p));
     }
-}
-
-/// Returns the largest element.
-#[inline(always)]
-fn largest<V: F32x16>(lanes: V) -> f32 {
-    let mut x = [0.0; 16];
-    lanes.store(&mut x);
-    for width in [8, 4, 2, 1] {
-        for i in 0..width {
-            x[i] = if x[i + width] > x[i] { x[i + width] } else { x[i] };
-        }
-    }
-    x[0]
 }
 
 /// Computes the gradient through the softmax. `q` has p before the call, and `p (e - <e, p>)` after it.

@@ -49,6 +49,8 @@ pub(crate) trait F32x16: Real {
     /// Returns the sum of all elements: first 8 sums of two elements with distance 8, then 4 sums of these, then 2,
     /// then 1.
     fn sum(self) -> f32;
+    /// Returns the largest element, compared in the order of [`sum`](F32x16::sum). An element that is NaN may be left out.
+    fn largest(self) -> f32;
     /// Returns the [`sum`](F32x16::sum) of each vector, with fewer instructions.
     fn sums(vectors: [Self; 4]) -> [f32; 4];
     /// Returns self in each element whose bit in `mask` is 1. The other elements are 0.
@@ -226,6 +228,16 @@ impl F32x16 for Portable {
             }
         }
         sums[0]
+    }
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        let Portable(mut x) = self;
+        for width in [8, 4, 2, 1] {
+            for i in 0..width {
+                x[i] = if x[i + width] > x[i] { x[i + width] } else { x[i] };
+            }
+        }
+        x[0]
     }
     #[inline(always)]
     fn sums(vectors: [Portable; 4]) -> [f32; 4] {

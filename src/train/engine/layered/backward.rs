@@ -26,21 +26,28 @@ impl LayeredEngine {
     pub(super) fn backward(&mut self, network: &Network, errors: &[f32], gradient: &mut Parameters) -> Result<()> {
         let blocks = self.samples.len().div_ceil(self.block_size());
         self.blocks.resize_with(blocks.max(self.blocks.len()), Block::default);
-        let mut sums = self.through_readout(errors);
+        let mut sums = std::mem::take(&mut self.sums);
+        let samples = self.samples.len();
+        sums.resize_with(self.layers.len(), Vec::new);
+        sums.iter_mut()
+            .zip(&self.layers)
+            .for_each(|(sums, layer)| sums.resize(samples * layer.tiles(), [[0.0; TILE_WIDTH]; SUMS]));
+        self.through_readout(errors, sums.last_mut().map_or(&mut [], |sums| sums));
         for i in (0..self.layers.len()).rev() {
+            let (below, own) = sums.split_at_mut(i);
+            self.through_layer(network, i, &own[0], gradient, below.last_mut());
             check_interrupt()?;
-            sums = self.through_layer(network, i, &sums, gradient);
         }
-        check_interrupt()
+        self.sums = sums;
+        Ok(())
     }
 
-    /// Computes the gradient for the input currents of the readout in all samples. Returns the sums over time of each
-    /// sample and tile.
-    fn through_readout(&mut self, errors: &[f32]) -> Vec<Sums> {
+    /// Computes the gradient for the input currents of the readout in all samples, and the sums over time of each sample and
+    /// tile.
+    fn through_readout(&mut self, errors: &[f32], sums: &mut [Sums]) {
         let (isa, size, i) = (self.isa, self.block_size(), self.layers.len() - 1);
         let (layer, classes) = (&self.layers[i], self.architecture.shape.classes);
         let tiles = layer.tiles();
-        let mut sums = vec![[[0.0; TILE_WIDTH]; SUMS]; self.samples.len() * tiles];
         let parts = (self.samples.par_chunks_mut(size), sums.par_chunks_mut(size * tiles));
         (self.blocks.par_iter_mut(), parts.0, parts.1, errors.par_chunks(size * classes)).into_par_iter().for_each(
             |(block, samples, sums, errors)| {
@@ -51,7 +58,6 @@ impl LayeredEngine {
                 }
             },
         );
-        sums
     }
 
     /// Runs the backward pass of layer `i` for all samples:
@@ -59,9 +65,16 @@ impl LayeredEngine {
     /// - computes the gradient for the input currents of the layer below
     /// - writes the gradient of the recurrent weights of the layer below to `gradient`
     ///
-    /// `sums` has the sums over time of layer `i`. Returns the sums over time of the layer below. After an
+    /// `sums` has the sums over time of layer `i`. Writes those of the layer below, if there is one, to `sums_below`. After an
     /// interruption, returns early with invalid results.
-    fn through_layer(&mut self, network: &Network, i: usize, sums: &[Sums], gradient: &mut Parameters) -> Vec<Sums> {
+    fn through_layer(
+        &mut self,
+        network: &Network,
+        i: usize,
+        sums: &[Sums],
+        gradient: &mut Parameters,
+        sums_below: Option<&mut Vec<Sums>>,
+    ) {
         let (isa, ranks, rows, size) = (self.isa, self.share.ranks, self.rows(), self.block_size());
         let layer = &self.layers[i];
         let below = i.checked_sub(1).map(|below| &self.layers[below]);
@@ -80,21 +93,22 @@ impl LayeredEngine {
             let gamma = &network.parameters.flat()[scale];
             norm::Backward::new(gamma, &layer.statistics, rows, |j| [totals[j][4], totals[j][5]], parts)
         });
-        let tiles_below = below.map_or(1, PackedLayer::tiles);
-        let mut sums = vec![[[0.0; TILE_WIDTH]; SUMS]; self.samples.len() * tiles_below];
-        let parts = (self.samples.par_chunks_mut(size), sums.par_chunks_mut(size * tiles_below));
-        (self.blocks.par_iter_mut(), parts.0, parts.1).into_par_iter().for_each(|(block, samples, sums)| {
+        let tiles_below = below.map_or(0, PackedLayer::tiles);
+        let parts = self.samples.chunks_mut(size);
+        let mut rest = sums_below.map_or(&mut [][..], |sums| sums);
+        let parts: Vec<_> = parts
+            .map(|samples| (rest.split_off_mut(..samples.len() * tiles_below).unwrap_or_default(), samples))
+            .collect();
+        self.blocks.par_iter_mut().zip(parts).for_each(|(block, (sums, samples))| {
             let Block { gradients, work, .. } = block;
             gradients.resize_with(gradients.len().max(1), Gradients::default);
             gradients[0].reset(layer, below);
-            for (sample, sums) in
-                samples.iter_mut().zip(sums.chunks_exact_mut(tiles_below)).take_while(|_| !interrupt::requested())
-            {
+            for (n, sample) in samples.iter_mut().enumerate().take_while(|_| !interrupt::requested()) {
+                let sums = &mut sums[n * tiles_below..][..tiles_below];
                 through_sample(isa, (layer, below), by.as_ref(), i, sample, work, &mut gradients[0], sums);
             }
         });
         self.add_blocks(i, self.samples.len().div_ceil(size), 0, gradient);
-        sums
     }
 
     /// Adds up the gradients of layer `i`'s weights, and of the recurrent weights of the layer below, over the first

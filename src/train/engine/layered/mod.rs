@@ -64,7 +64,7 @@ pub struct LayeredEngine {
     layers: Vec<PackedLayer>,
     samples: Vec<SampleLayers>,
     blocks: Vec<Block>,
-    /// Sums over time of each layer, (samples, tiles), if a step takes one sample after the other.
+    /// Sums over time of each layer in a backward pass, (samples, tiles).
     sums: Vec<Vec<Sums>>,
     /// The sum of the gradients of a layer, on ranks other than 0.
     sum: Panels,

@@ -40,6 +40,16 @@ fn sum_of_eight(x: __m256) -> f32 {
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
 }
 
+/// Returns the largest of eight numbers, compared in the order of [`sum_of_eight`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn largest_of_eight(x: __m256) -> f32 {
+    // For NaN and for equals, the instruction returns the second operand.
+    let four = _mm_max_ps(_mm256_extractf128_ps::<1>(x), _mm256_castps256_ps128(x));
+    let two = _mm_max_ps(_mm_movehl_ps(four, four), four);
+    _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two))
+}
+
 /// Returns the [`sum_of_eight`] of each of four vectors.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -169,6 +179,10 @@ impl F32x16 for Avx2 {
         intrinsics!(sum_of_eight(_mm256_add_ps(self.0, self.1)))
     }
     #[inline(always)]
+    fn largest(self) -> f32 {
+        intrinsics!(largest_of_eight(_mm256_max_ps(self.1, self.0)))
+    }
+    #[inline(always)]
     fn sums([a, b, c, d]: [Avx2; 4]) -> [f32; 4] {
         intrinsics!({
             let eight = |x: Avx2| _mm256_add_ps(x.0, x.1);
@@ -284,6 +298,13 @@ impl F32x16 for Avx512 {
         intrinsics!({
             let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
             sum_of_eight(_mm256_add_ps(low, high))
+        })
+    }
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        intrinsics!({
+            let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            largest_of_eight(_mm256_max_ps(high, low))
         })
     }
     #[inline(always)]
