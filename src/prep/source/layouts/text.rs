@@ -22,7 +22,7 @@ use crate::source::options::SourceOptions;
 use crate::source::raw::Coordinates;
 use crate::source::stream::{EventStore, EventStream};
 use crate::source::target::{Entries, Slices, Target};
-use crate::source::text::{Rows, Store, Table, Wrong};
+use crate::source::text::{RowFormat, Rows, Store, Table, Wrong};
 use crate::source::times::Timeline;
 
 /// A piece is parsed on several cores if each gets at least this many bytes.
@@ -72,6 +72,33 @@ fn read(path: &Path, options: &SourceOptions, target: impl Fn() -> Target) -> Re
     }
 }
 
+/// Whether the events of a text end with some rows.
+enum Ended {
+    No,
+    /// A number doesn't fit the type of its column. The values are the index of the column, and a type that fits.
+    Wider(usize, Store),
+    /// A line is damaged, and the events before it are enough.
+    Damaged,
+}
+
+/// Parses a piece on several cores, in shares of whole lines.
+fn parse(format: &RowFormat, piece: &[u8]) -> Vec<Rows> {
+    // Twice as many shares as cores, because one core adds rows meanwhile.
+    let shares = (piece.len() / LEAST_SHARE).min(2 * rayon::current_num_threads());
+    let (mut parts, mut rest) = (Vec::new(), piece);
+    for left in (1..=shares).rev() {
+        let end = if left == 1 { rest.len() } else { line_end(rest, rest.len() / left) };
+        let (part, after) = rest.split_at(end);
+        parts.push(part);
+        rest = after;
+    }
+    match parts[..] {
+        [] if piece.is_empty() => Vec::new(),
+        [] => vec![Rows::parse(format, piece)],
+        _ => parts.into_par_iter().map(|part| Rows::parse(format, part)).collect(),
+    }
+}
+
 /// The events of a text, as they are read.
 struct Events<'a> {
     path: &'a Path,
@@ -112,24 +139,19 @@ impl<'a> Events<'a> {
     fn read_all(&mut self) -> Result<Option<(usize, Store)>> {
         let mut pieces = Pieces::open(self.path, self.plan.beginning)?;
         let mut piece = pieces.next(Vec::new())?;
-        let mut spare = Vec::new();
-        while !piece.is_empty() {
+        let (mut spare, mut parsed) = (Vec::new(), Vec::new());
+        while !(piece.is_empty() && parsed.is_empty()) {
             interrupt::check(KEPT)?;
-            // The next piece is read while this one is parsed.
-            let (parsed, next) = rayon::join(|| self.parse(&piece), || pieces.next(spare));
-            for rows in parsed {
-                let wrong = rows.wrong.clone();
-                self.add(rows)?;
-                match wrong {
-                    None => {}
-                    Some(Wrong::Store(slot, store)) => return Ok(Some((slot, store))),
-                    Some(Wrong::Line(column, expected, got)) => {
-                        let name = column.map(|i| &*self.plan.format.slots[i].name);
-                        return self.damaged(bad_row(self.path, self.lines + 1, name, expected, got)).map(|()| None);
-                    }
-                }
+            let format = &self.plan.format;
+            // While this piece is parsed, the rows of the one before are added, and the next one is read.
+            let (fresh, (ended, next)) =
+                rayon::join(|| parse(format, &piece), || (self.add_all(parsed), pieces.next(spare)));
+            match ended? {
+                Ended::No => {}
+                Ended::Wider(slot, store) => return Ok(Some((slot, store))),
+                Ended::Damaged => return Ok(None),
             }
-            (spare, piece) = (piece, next?);
+            (spare, piece, parsed) = (piece, next?, fresh);
         }
         // The number of digits of a polarity is always the same.
         let last = self.plan.format.slots.last().and_then(|slot| slot.role);
@@ -142,21 +164,22 @@ impl<'a> Events<'a> {
         pieces.fault.map_or(Ok(()), |fault| self.damaged(fault)).map(|()| None)
     }
 
-    /// Parses a piece on several cores, in shares of whole lines.
-    fn parse(&self, piece: &[u8]) -> Vec<Rows> {
-        let format = &self.plan.format;
-        let shares = (piece.len() / LEAST_SHARE).clamp(1, rayon::current_num_threads());
-        let (mut parts, mut rest) = (Vec::new(), piece);
-        for left in (1..=shares).rev() {
-            let end = if left == 1 { rest.len() } else { line_end(rest, rest.len() / left) };
-            let (part, after) = rest.split_at(end);
-            parts.push(part);
-            rest = after;
+    /// Adds the rows of a piece, up to the first line with something wrong.
+    fn add_all(&mut self, parsed: Vec<Rows>) -> Result<Ended> {
+        for rows in parsed {
+            let wrong = rows.wrong.clone();
+            self.add(rows)?;
+            match wrong {
+                None => {}
+                Some(Wrong::Store(slot, store)) => return Ok(Ended::Wider(slot, store)),
+                Some(Wrong::Line(column, expected, got)) => {
+                    let name = column.map(|i| &*self.plan.format.slots[i].name);
+                    self.damaged(bad_row(self.path, self.lines + 1, name, expected, got))?;
+                    return Ok(Ended::Damaged);
+                }
+            }
         }
-        match parts[..] {
-            [only] => vec![Rows::parse(format, only)],
-            _ => parts.into_par_iter().map(|part| Rows::parse(format, part)).collect(),
-        }
+        Ok(Ended::No)
     }
 
     fn add(&mut self, rows: Rows) -> Result<()> {
