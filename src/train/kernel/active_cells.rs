@@ -5,7 +5,7 @@ use tonic_shard::{Column, FromValue, SampleFrames, each_width};
 use crate::error::KernelError;
 use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
-use crate::kernel::{TILE_WIDTH, Tile};
+use crate::kernel::{Aligned, TILE_WIDTH, Tile};
 
 /// The dense kernels are faster if the share of active inputs is above this number. The first number is for layers
 /// with up to [`FEW_INPUTS`] inputs, the second for larger layers.
@@ -125,7 +125,7 @@ impl ActiveCells {
 
     /// Writes the counts to `dense`: `dense[tile * stride + t][j]` is the count of input `tile * TILE_WIDTH + j` at
     /// time step t.
-    pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Vec<Tile>) {
+    pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Aligned<Tile>) {
         dense.clear();
         dense.resize(inputs.div_ceil(TILE_WIDTH) * stride, [0.0; TILE_WIDTH]);
         for t in 0..self.steps() {

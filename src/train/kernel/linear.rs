@@ -9,7 +9,7 @@ use tonic_ranks::Ranks;
 
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
-use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, halves, halves_mut};
+use crate::kernel::{ActiveCells, Aligned, TILE_WIDTH, Tile, halves, halves_mut};
 
 /// Number of time steps that [`matmul_tile`] computes together. Without AVX-512, it computes half as many.
 const STEPS: usize = 12;
@@ -30,9 +30,9 @@ pub(crate) struct Panels {
     inputs: usize,
     outputs: usize,
     /// `weights[tile * inputs + input]` has the weights from one input to the outputs of one tile.
-    weights: Vec<Tile>,
+    weights: Aligned<Tile>,
     /// Biases of the outputs, one element for each tile of [`TILE_WIDTH`] outputs.
-    bias: Vec<Tile>,
+    bias: Aligned<Tile>,
 }
 
 impl Panels {
@@ -41,8 +41,8 @@ impl Panels {
         Panels {
             inputs,
             outputs,
-            weights: vec![[0.0; TILE_WIDTH]; tiles * inputs],
-            bias: vec![[0.0; TILE_WIDTH]; tiles],
+            weights: Aligned::filled([0.0; TILE_WIDTH], tiles * inputs),
+            bias: Aligned::filled([0.0; TILE_WIDTH], tiles),
         }
     }
 

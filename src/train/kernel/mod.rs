@@ -29,6 +29,7 @@
 //! number of threads. A multiply-add is fused on all instruction sets or on none.
 
 mod active_cells;
+mod aligned;
 pub(crate) mod batch_source;
 pub(crate) mod cell;
 pub(crate) mod dropout;
@@ -53,6 +54,7 @@ pub(crate) mod update_interface;
 mod vector;
 
 pub(crate) use active_cells::ActiveCells;
+pub(crate) use aligned::Aligned;
 pub(crate) use optimiser::power;
 pub use optimiser::{Group, Moments, Optimiser, OptimiserConfig, Rule};
 pub use spikes::SpikeCounts;

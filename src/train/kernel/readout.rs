@@ -19,7 +19,7 @@ use crate::kernel::cell::{CellInput, CellParameter, load};
 use crate::kernel::exp::exp;
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::vector::{F32x16, F64x16};
-use crate::kernel::{DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
+use crate::kernel::{Aligned, DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
 
 /// How the integrator's values over time become the output of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) struct Leaky {
     /// For each tile of classes: r, and 1 - r.
     tiles: Vec<[Tile; 2]>,
     /// 0 for each class, -infinity for the padding of the last tile.
-    padding: Vec<Tile>,
+    padding: Aligned<Tile>,
 }
 
 /// Number of sums over time that [`backward`] computes for each class:
@@ -55,7 +55,7 @@ impl Leaky {
     pub(crate) fn new(reduction: Reduction, leak: CellParameter<'_>) -> Leaky {
         let classes = leak.values.len();
         let mut tiles = vec![[[0.0; TILE_WIDTH]; 2]; classes.div_ceil(TILE_WIDTH)];
-        let mut padding = vec![[f32::NEG_INFINITY; TILE_WIDTH]; tiles.len()];
+        let mut padding = Aligned::filled([f32::NEG_INFINITY; TILE_WIDTH], tiles.len());
         for class in 0..classes {
             padding[class / TILE_WIDTH][class % TILE_WIDTH] = 0.0;
             let r = leak.of(class);
@@ -78,7 +78,7 @@ for_each_isa! {
     ///
     /// Writes the values of the integrators at time step t to `trace[t * tiles + tile]`, for [`backward`], and after all of
     /// these the softmax, if there is one.
-    pub(crate) fn forward<V>(readout: &Leaky, input: &CellInput<'_>, trace: &mut Vec<Tile>, logits: &mut [f32]) {
+    pub(crate) fn forward<V>(readout: &Leaky, input: &CellInput<'_>, trace: &mut Aligned<Tile>, logits: &mut [f32]) {
         let tiles = readout.tiles.len();
         let len = tiles * input.steps;
         trace.resize(if readout.reduction == Reduction::SoftmaxSum { 2 * len } else { len }, [0.0; TILE_WIDTH]);
@@ -137,7 +137,7 @@ for_each_isa! {
     ) {
         let (tiles, steps) = (readout.tiles.len(), input.steps);
         let (y, p) = trace.split_at(tiles * steps);
-        let mut upstream = vec![[0.0; TILE_WIDTH]; tiles];
+        let mut upstream = Aligned::filled([0.0; TILE_WIDTH], tiles);
         upstream.iter_mut().zip(e.chunks(TILE_WIDTH)).for_each(|(row, e)| row[..e.len()].copy_from_slice(e));
         let last = match readout.reduction {
             Reduction::SoftmaxSum => Vec::new(),
@@ -146,7 +146,7 @@ for_each_isa! {
         };
         let mut next = vec![[V::splat(0.0); 2]; tiles];
         let mut totals = vec![[[V::Double::load(&[0.0; 16]); 2]; SUMS]; tiles];
-        let mut q = vec![[0.0; TILE_WIDTH]; tiles];
+        let mut q = Aligned::filled([0.0; TILE_WIDTH], tiles);
         for t in (0..steps).rev() {
             if readout.reduction == Reduction::SoftmaxSum {
                 q.copy_from_slice(&p[t * tiles..][..tiles]);
@@ -244,7 +244,7 @@ mod tests {
     use crate::kernel::cell::{CellInput, CellParameter};
     use crate::kernel::isa::Isa;
     use crate::kernel::norm::Norm;
-    use crate::kernel::{TILE_WIDTH, Tile, linear};
+    use crate::kernel::{Aligned, TILE_WIDTH, Tile, linear};
 
     /// The readout in float64. Returns the sum of e * o.
     fn loss(reduction: Reduction, r: &[f64], start: &[f64], input: &[Vec<f64>], e: &[f64]) -> f64 {
@@ -294,7 +294,7 @@ mod tests {
             let readout = Leaky::new(reduction, leak);
             let (mut out, mut sums) =
                 (vec![[f32::NAN; TILE_WIDTH]; tiles * stride], vec![[[0.0; TILE_WIDTH]; SUMS]; tiles]);
-            let (mut logits, mut trace) = (vec![f32::NAN; classes], Vec::new());
+            let (mut logits, mut trace) = (vec![f32::NAN; classes], Aligned::default());
             let mut first: Option<Vec<u32>> = None;
             for isa in Isa::available() {
                 forward(isa, &readout, &input, &mut trace, &mut logits);
@@ -349,7 +349,7 @@ mod tests {
         for reduction in [Reduction::SoftmaxSum, Reduction::Max, Reduction::Last] {
             let readout = Leaky::new(reduction, CellParameter { values: &[0.5, 0.5], clamp: None });
             let mut logits = [0.0; 2];
-            forward(Isa::chosen(), &readout, &input, &mut Vec::new(), &mut logits);
+            forward(Isa::chosen(), &readout, &input, &mut Aligned::default(), &mut logits);
             assert!(logits[1].is_nan(), "{reduction:?}: {logits:?}");
         }
     }

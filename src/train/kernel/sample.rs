@@ -11,7 +11,7 @@ use crate::error::KernelError;
 use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
-use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, iaf, linear};
+use crate::kernel::{ActiveCells, Aligned, TILE_WIDTH, Tile, iaf, linear};
 
 /// Weights of a layer, in the order in which the kernels read them.
 #[derive(Debug)]
@@ -39,18 +39,18 @@ pub(crate) struct SampleState {
     /// The input of the network, and then the spikes of each hidden layer.
     active: Vec<ActiveCells>,
     /// Membrane potentials: `potentials[layer][tile * stride + t]` belongs to one tile of neurons at time step t.
-    potentials: Vec<Vec<Tile>>,
+    potentials: Vec<Aligned<Tile>>,
     /// One bit for each neuron of one hidden layer and each time step: whether the neuron spikes.
     fired: Vec<u32>,
     /// Spikes of the last hidden layer, summed over time.
     totals: ActiveCells,
     sums: Vec<f32>,
     /// Gradient for the input currents of one hidden layer: `lambda[tile * stride + t]` is for one tile at time step t.
-    lambda: Vec<Tile>,
+    lambda: Aligned<Tile>,
     /// Like `lambda`, for the next hidden layer.
-    above: Vec<Tile>,
+    above: Aligned<Tile>,
     /// Dense input of one layer: `dense[tile * stride + t]` has the counts of one tile of inputs at time step t.
-    dense: Vec<Tile>,
+    dense: Aligned<Tile>,
 }
 
 impl SampleState {
@@ -80,7 +80,7 @@ impl PackedNetwork {
         logits: &mut [f32],
     ) -> Result<(), KernelError> {
         state.active.resize_with(self.hidden.len() + 1, ActiveCells::default);
-        state.potentials.resize_with(self.hidden.len(), Vec::new);
+        state.potentials.resize_with(self.hidden.len(), Aligned::default);
         state.active[0].set_frames(sample, self.inputs, steps, index)?;
         let steps = state.active[0].steps();
         let stride = linear::stride(steps);
@@ -164,7 +164,13 @@ impl PackedNetwork {
 /// number of time steps. `dense` is scratch memory.
 ///
 /// After an interruption, returns early with invalid results.
-pub(crate) fn outputs(isa: Isa, panels: &Panels, active: &ActiveCells, dense: &mut Vec<Tile>, x: &mut Vec<Tile>) {
+pub(crate) fn outputs(
+    isa: Isa,
+    panels: &Panels,
+    active: &ActiveCells,
+    dense: &mut Aligned<Tile>,
+    x: &mut Aligned<Tile>,
+) {
     let stride = linear::stride(active.steps());
     x.resize(panels.tiles() * stride, [0.0; TILE_WIDTH]);
     if active.is_dense(panels.inputs()) {
@@ -184,7 +190,7 @@ pub(crate) fn add_weight_gradient(
     isa: Isa,
     active: &ActiveCells,
     lambda: &[Tile],
-    dense: &mut Vec<Tile>,
+    dense: &mut Aligned<Tile>,
     gradients: &mut Panels,
 ) {
     let (steps, stride) = (active.steps(), linear::stride(active.steps()));

@@ -15,7 +15,7 @@ use crate::kernel::cell::Surrogate;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::linear::{self, Panels};
 use crate::kernel::vector::F32x16;
-use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
+use crate::kernel::{Aligned, TILE_WIDTH, Tile, halves, halves_mut};
 
 /// If the surrogate gradient is 0 only further than this from the threshold, most gradients are used.
 const MOST: f32 = 1.0;
@@ -85,13 +85,13 @@ pub(crate) fn input_gradient(
 pub(crate) struct Rows {
     inputs: usize,
     tiles: usize,
-    weights: Vec<Tile>,
+    weights: Aligned<Tile>,
 }
 
 impl Rows {
     pub(crate) fn zeros(inputs: usize, outputs: usize) -> Rows {
         let tiles = outputs.div_ceil(TILE_WIDTH);
-        Rows { inputs, tiles, weights: vec![[0.0; TILE_WIDTH]; inputs.next_multiple_of(TILE_WIDTH) * tiles] }
+        Rows { inputs, tiles, weights: Aligned::filled([0.0; TILE_WIDTH], inputs.next_multiple_of(TILE_WIDTH) * tiles) }
     }
 
     /// Copies the weights of a layer. `weight_t` is W^T, (inputs, outputs).
@@ -126,7 +126,7 @@ for_each_isa! {
     ) {
         let tiles = rows.input_tiles();
         let mut chosen = Vec::with_capacity(tiles * TILE_WIDTH);
-        let mut row = vec![[0.0; TILE_WIDTH]; rows.tiles];
+        let mut row = Aligned::filled([0.0; TILE_WIDTH], rows.tiles);
         for (t, places) in places.chunks_exact(tiles.max(1)).take(steps).enumerate() {
             row.iter_mut().zip(dy.iter().skip(t).step_by(stride)).for_each(|(row, dy)| *row = *dy);
             g.iter_mut().skip(t).step_by(stride).for_each(|g| *g = [0.0; TILE_WIDTH]);

@@ -15,7 +15,7 @@ use crate::kernel::linear::{self, Panels};
 use crate::kernel::norm::{self, over_samples};
 use crate::kernel::readout::{self, Leaky};
 use crate::kernel::sampled;
-use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
+use crate::kernel::{Aligned, TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
 
 impl LayeredEngine {
@@ -28,7 +28,7 @@ impl LayeredEngine {
         self.blocks.resize_with(blocks.max(self.blocks.len()), Block::default);
         let mut sums = std::mem::take(&mut self.sums);
         let samples = self.samples.len();
-        sums.resize_with(self.layers.len(), Vec::new);
+        sums.resize_with(self.layers.len(), Aligned::default);
         sums.iter_mut()
             .zip(&self.layers)
             .for_each(|(sums, layer)| sums.resize(samples * layer.tiles(), [[0.0; TILE_WIDTH]; SUMS]));
@@ -73,7 +73,7 @@ impl LayeredEngine {
         i: usize,
         sums: &[Sums],
         gradient: &mut Parameters,
-        sums_below: Option<&mut Vec<Sums>>,
+        sums_below: Option<&mut Aligned<Sums>>,
     ) {
         let (isa, ranks, rows, size) = (self.isa, self.share.ranks, self.rows(), self.block_size());
         let layer = &self.layers[i];
@@ -251,7 +251,7 @@ fn through_norm(
     by: Option<&norm::Backward>,
     i: usize,
     sample: &mut SampleLayers,
-    outputs: &mut Vec<Tile>,
+    outputs: &mut Aligned<Tile>,
     tiles: usize,
 ) {
     let (steps, stride) = (sample.steps(), sample.stride());

@@ -3,7 +3,7 @@
 use crate::engine::layered::sample::SampleLayers;
 use crate::kernel::cell::{RecurrentState, SUMS, Trace};
 use crate::kernel::linear::Panels;
-use crate::kernel::{DoubleTile, Tile};
+use crate::kernel::{Aligned, DoubleTile, Tile};
 
 /// Sums over time for a tile of neurons: first the gradients for the constants of the neurons, then two sums for the
 /// norm.
@@ -40,7 +40,7 @@ pub(super) struct Gradients {
 /// Scratch memory for the forward pass of one sample.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    pub(super) dense: Vec<Tile>,
+    pub(super) dense: Aligned<Tile>,
     pub(super) recurrent: RecurrentState,
     pub(super) masks: Vec<u32>,
 }
@@ -49,10 +49,10 @@ pub(super) struct Scratch {
 #[derive(Debug, Default)]
 pub(super) struct Work {
     /// Gradient for the spikes of the layer below: `g[tile * stride + t]`.
-    pub(super) g: Vec<Tile>,
+    pub(super) g: Aligned<Tile>,
     /// Gradient for the outputs of the linear layer: `outputs[tile * stride + t]`.
-    pub(super) outputs: Vec<Tile>,
-    pub(super) dense: Vec<Tile>,
+    pub(super) outputs: Aligned<Tile>,
+    pub(super) dense: Aligned<Tile>,
     pub(super) trace: Trace,
     pub(super) state: RecurrentState,
 }

@@ -18,7 +18,7 @@ use crate::kernel::cell::SUMS;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::norm::over_samples;
-use crate::kernel::{TILE_WIDTH, loss};
+use crate::kernel::{Aligned, TILE_WIDTH, loss};
 use crate::network::{Architecture, Network, Parameters};
 
 /// What all blocks of a step share.
@@ -64,7 +64,7 @@ impl LayeredEngine {
         let used = batch.len().div_ceil(size);
         self.blocks.resize_with(used.max(self.blocks.len()), Block::default);
         self.logits.resize(batch.len() * classes, 0.0);
-        self.sums.resize_with(self.layers.len(), Vec::new);
+        self.sums.resize_with(self.layers.len(), Aligned::default);
         let samples = batch.samples();
         let (keys, labels) = (batch.keys.chunks(size), batch.labels.chunks(size));
         let inputs = samples.chunks(size).zip(keys.zip(labels)).zip(self.logits.chunks_mut(size * classes));

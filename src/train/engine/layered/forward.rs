@@ -14,7 +14,7 @@ use crate::kernel::cell::{self, CellInput, forward_recurrent};
 use crate::kernel::dropout::DropoutKey;
 use crate::kernel::isa::Isa;
 use crate::kernel::norm::{self, Norm, Statistics, over_samples};
-use crate::kernel::{TILE_WIDTH, Tile, iaf, readout, sample};
+use crate::kernel::{Aligned, TILE_WIDTH, Tile, iaf, readout, sample};
 use crate::network::{Architecture, InitState, Network, TensorKind};
 
 impl LayeredEngine {
@@ -32,7 +32,7 @@ impl LayeredEngine {
         if is_measured {
             layer.statistics = mean(layer, network, i, &self.samples, (ranks, rows));
             let (tiles, means) = (layer.tiles(), layer.statistics.mean_tiles());
-            let mut squares = vec![[[0.0; TILE_WIDTH]; 1]; self.samples.len() * tiles];
+            let mut squares = Aligned::filled([[0.0; TILE_WIDTH]; 1], self.samples.len() * tiles);
             let samples = self.samples.par_iter_mut().zip(squares.par_chunks_mut(tiles));
             samples.for_each_init(Scratch::default, |scratch, (sample, squares)| {
                 currents(isa, layer, i, scratch, sample);

@@ -45,7 +45,7 @@ use crate::engine::training_loss::TrainingLoss;
 use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
-use crate::kernel::{SpikeCounts, TILE_WIDTH, Tile, linear, loss};
+use crate::kernel::{Aligned, SpikeCounts, TILE_WIDTH, Tile, linear, loss};
 use crate::network::{Architecture, Network, Neuron, Parameters};
 
 /// The engine of our kernels on the CPU, for networks of one architecture.
@@ -65,7 +65,7 @@ pub struct LayeredEngine {
     samples: Vec<SampleLayers>,
     blocks: Vec<Block>,
     /// Sums over time of each layer in a backward pass, (samples, tiles).
-    sums: Vec<Vec<Sums>>,
+    sums: Vec<Aligned<Sums>>,
     /// The sum of the gradients of a layer, on ranks other than 0.
     sum: Panels,
 }

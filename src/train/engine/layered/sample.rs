@@ -5,7 +5,7 @@ use tonic_shard::SampleFrames;
 
 use crate::error::KernelError;
 use crate::kernel::dropout::STATE_STREAMS;
-use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, linear};
+use crate::kernel::{ActiveCells, Aligned, TILE_WIDTH, Tile, linear};
 
 /// The values that a step stores for one sample.
 #[derive(Debug, Default)]
@@ -23,20 +23,20 @@ pub(super) struct SampleLayers {
     pub(super) layers: Vec<Trace>,
     pub(super) logits: Vec<f32>,
     /// Gradient for the input currents of the layer that the backward pass has reached: `current[tile * stride + t]`.
-    pub(super) current: Vec<Tile>,
+    pub(super) current: Aligned<Tile>,
 }
 
 /// Values that a layer stores for one sample.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     /// Outputs of the linear layer: `y[tile * stride + t]`.
-    pub(super) y: Vec<Tile>,
+    pub(super) y: Aligned<Tile>,
     /// Bit j of `fired[t * tiles + tile]` is 1 if neuron j of the tile spikes at time step t.
     pub(super) fired: Vec<u32>,
     /// Bit j of `open[t * tiles + tile]` is 1 if the surrogate gradient of neuron j at time step t can differ from 0.
     pub(super) open: Vec<u32>,
     /// Membrane potentials of integrate-and-fire neurons, or the states of the readout.
-    pub(super) states: Vec<Tile>,
+    pub(super) states: Aligned<Tile>,
     /// States and spikes of each tile before the first time step. `None` if all are 0.
     pub(super) start: Option<Vec<[Tile; 3]>>,
 }

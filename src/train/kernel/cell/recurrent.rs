@@ -18,7 +18,7 @@ use crate::kernel::isa::for_each_isa;
 use crate::kernel::linear::{Panels, gather_row};
 use crate::kernel::sampled::{Rows, each_dot, list};
 use crate::kernel::vector::F32x16;
-use crate::kernel::{ActiveCells, DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
+use crate::kernel::{ActiveCells, Aligned, DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
 
 /// Returns whether all states of a tile are finite. A state that is NaN or infinite stays so until the last step.
 fn is_finite(trace: &Trace) -> bool {
@@ -38,7 +38,7 @@ pub(crate) struct RecurrentState {
     /// States over time of each tile: `traces[tile]`.
     traces: Vec<Trace>,
     /// s\[t-1\] V: `drive[tile * steps + t]`.
-    drive: Vec<Tile>,
+    drive: Aligned<Tile>,
     /// Spikes of the previous time step: step t has the spikes of step t - 1.
     spikes: ActiveCells,
     /// Outputs `fired` and `open` of the forward pass, which the backward pass computes again.
@@ -115,14 +115,14 @@ fn forward_steps<V: F32x16, D: Dynamics>(
 ) {
     let (tiles, steps) = (constants.tiles(), input.steps);
     let RecurrentState { traces, drive, spikes: before, .. } = state;
-    traces.resize_with(tiles, Trace::new);
+    traces.resize_with(tiles, Trace::default);
     drive.resize(tiles * steps, [0.0; TILE_WIDTH]);
     for (tile, trace) in traces.iter_mut().enumerate() {
         trace.resize(steps + 1, [[0.0; TILE_WIDTH]; 2]);
         let [first, second, _] = input.start(tile);
         trace[0] = [first, second];
     }
-    let start: Vec<Tile> = (0..tiles).map(|tile| input.start(tile)[2]).collect();
+    let start: Aligned<Tile> = (0..tiles).map(|tile| input.start(tile)[2]).collect();
     before.clear();
     for t in 0..steps {
         match t {
@@ -168,7 +168,7 @@ fn backward_steps<V: F32x16, D: Dynamics>(
     let (tiles, steps) = (constants.tiles(), input.steps);
     let mut back: Vec<[Backward<V>; 2]> =
         (0..tiles).map(|tile| [0, 1].map(|half| Backward::new(constants, input.norm, tile, half))).collect();
-    let (mut chosen, mut current) = (Vec::new(), vec![[0.0; TILE_WIDTH]; tiles]);
+    let (mut chosen, mut current) = (Vec::new(), Aligned::filled([0.0; TILE_WIDTH], tiles));
     let mut later = current.clone();
     sums.fill([[0.0; TILE_WIDTH]; SUMS]);
     for t in (0..steps).rev() {

@@ -10,7 +10,7 @@ use crate::kernel::cell::{CONSTANTS, Cell, Constants, PARAMETER_SUMS, Reset, SUM
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::norm::Norm;
 use crate::kernel::vector::{F32x16, F64x16};
-use crate::kernel::{DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
+use crate::kernel::{Aligned, DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
 
 /// Number of time steps after which float32 sums are added to sums in float64.
 pub(super) const SHORT: usize = 8;
@@ -31,7 +31,7 @@ pub(crate) struct CellInput<'a> {
 }
 
 /// States of some tiles of neurons before the first step and after each step. Scratch memory.
-pub(crate) type Trace = Vec<[Tile; 2]>;
+pub(crate) type Trace = Aligned<[Tile; 2]>;
 
 impl CellInput<'_> {
     pub(in crate::kernel) fn column(&self, tile: usize) -> &[Tile] {
