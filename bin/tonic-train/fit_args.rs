@@ -103,8 +103,8 @@ pub(crate) struct FitArgs {
     #[arg(long)]
     deterministic: bool,
     /// Where samples are kept between epochs: device (memory of the GPU), host (memory), stream (nowhere: the shards
-    /// are read in every epoch), or auto: device if the set fits into half of the GPU's free memory and one rank trains, else stream if
-    /// --remote-cache keeps the set on disk, else host if it fits into half of the free memory, else stream
+    /// are read in every epoch), or auto: device if the set fits into half of the GPU's free memory and one rank trains,
+    /// else stream if --remote-cache keeps the set on disk, else host if it fits into half of the free memory, else stream
     #[arg(long, default_value = "auto")]
     cache: CacheChoice,
     /// Lock the pages of streamed shards in memory. If the limit on locked memory (ulimit -l) is too low, training is

@@ -29,8 +29,7 @@ impl RanksArgs {
             return Ok(*joined);
         }
         let ranks = Ranks::join(Duration::from_secs(self.timeout.into()), report)?;
-        let [_, here] = ranks.on_this_machine();
-        share_machine(here);
+        share_machine(ranks.local_size());
         Ok(*JOINED.get_or_init(|| ranks))
     }
 }

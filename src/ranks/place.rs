@@ -19,8 +19,9 @@ impl Number for u8 {}
 pub(crate) struct Place {
     pub(crate) rank: usize,
     pub(crate) size: usize,
-    /// Number of ranks on this machine before this one, and number of all ranks on it.
-    pub(crate) on_this_machine: [usize; 2],
+    /// Number of this process among the ranks on its machine, and their number.
+    pub(crate) local_rank: usize,
+    pub(crate) local_size: usize,
     /// How long this process waits for another one.
     #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "one rank waits for nobody"))]
     pub(crate) patience: Duration,

@@ -28,7 +28,7 @@ pub struct Ranks(Place);
 impl Ranks {
     /// A process that trains alone.
     pub fn solo() -> Ranks {
-        Ranks(Place { rank: 0, size: 1, on_this_machine: [0, 1], patience: Duration::MAX, report: |_| 1 })
+        Ranks(Place { rank: 0, size: 1, local_rank: 0, local_size: 1, patience: Duration::MAX, report: |_| 1 })
     }
 
     /// Joins the processes that a launcher started together with this one. Without a launcher, returns
@@ -54,10 +54,10 @@ impl Ranks {
                 );
                 return Err(Error::unavailable("training on several ranks", why));
             }
-            let mut ranks = Ranks(Place { rank, size, on_this_machine: [0, 1], patience, report });
+            let mut ranks = Ranks(Place { rank, size, local_rank: 0, local_size: 1, patience, report });
             let machines = ranks.gather(&world::machine());
             let here = |some: &[String]| some.iter().filter(|&machine| *machine == machines[rank]).count();
-            ranks.0.on_this_machine = [here(&machines[..rank]), here(&machines)];
+            (ranks.0.local_rank, ranks.0.local_size) = (here(&machines[..rank]), here(&machines));
             Ok(ranks)
         }
         #[cfg(not(feature = "mpi"))]
@@ -225,9 +225,14 @@ impl Ranks {
         Ok(())
     }
 
-    /// Number of ranks on this machine before this one, and number of all ranks on it.
-    pub fn on_this_machine(&self) -> [usize; 2] {
-        self.0.on_this_machine
+    /// Number of this process among the ranks on its machine, from 0.
+    pub fn local_rank(&self) -> usize {
+        self.0.local_rank
+    }
+
+    /// Number of ranks on the machine of this process.
+    pub fn local_size(&self) -> usize {
+        self.0.local_size
     }
 
     /// What this rank has sent, and how long it has waited.

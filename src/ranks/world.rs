@@ -182,7 +182,7 @@ fn wait<'a, D: ?Sized, S: Scope<'a>>(place: &Place, mut request: Request<'a, D, 
     }
 }
 
-/// Answers the ranks that ask whether this one still runs.
+/// Answers the ranks that ask whether this one still runs. If one of them reports an error, waits until it ends this one.
 fn answer() {
     let_end();
     let world = SimpleCommunicator::world();

@@ -233,7 +233,7 @@ fn talk() {
     assert_eq!(ranks.gather(&names[rank]), names);
     assert_eq!(ranks.from_root(ranks.is_root().then(|| names[size - 1].clone())), names[size - 1]);
     assert_eq!((ranks.max(rank as u64), ranks.any(rank == 1), ranks.any(false)), (size as u64 - 1, true, false));
-    assert_eq!(ranks.on_this_machine(), [ranks.rank(), size]);
+    assert_eq!([ranks.local_rank(), ranks.local_size()], [ranks.rank(), size]);
     let mut all = vec![0_u64; size * 3];
     ranks.place(&mut all, rank * 3, &[rank as u64; 3]);
     assert!((0..size * 3).all(|i| all[i] == (i / 3) as u64));

@@ -25,9 +25,10 @@ pub struct GpuEngine {
     device: Device,
     stream: Stream,
     precision: MatmulPrecision,
-    /// Kernels compiled for the column types of the last batch. `None` before the first batch.
+    /// The kernels, which are replaced if a batch has other column types. With several ranks, they stay.
     program: Option<Arc<Program>>,
-    /// What stays from batch to batch if several ranks train. `None` if each batch has new memory, filled with NaN.
+    /// If several ranks train: their memory, with which the networks and `staged` stay too. With `None`, each batch has new
+    /// memory, filled with NaN.
     kept: Option<Kept>,
     /// Networks for training and for evaluation.
     trained: Option<GpuNetwork>,

@@ -69,7 +69,8 @@ pub trait Engine: std::fmt::Debug {
         None
     }
 
-    /// How long the sums of several ranks have passed through host memory so far. 0 if the device is the CPU.
+    /// How long several ranks have copied and added up sums in host memory so far, without waits for other ranks. 0 on the
+    /// CPU.
     fn exchange_time(&self) -> Duration {
         Duration::ZERO
     }

@@ -113,6 +113,7 @@ pub(crate) fn over_samples<const N: usize>(ranks: Ranks, sums: &[[DoubleTile; N]
     ranks.fold_all(totals.as_flattened_mut(), |totals| {
         let (totals, _) = totals.as_chunks_mut::<N>();
         totals.par_chunks_mut(TILE_WIDTH).enumerate().for_each(|(tile, totals)| {
+            // By rows, in which the compiler adds vectors.
             let mut rows = [[0.0; TILE_WIDTH]; N];
             let row_of = |row: usize, totals: &[[f64; N]]| std::array::from_fn(|i| totals[i][row]);
             rows.iter_mut().enumerate().for_each(|(row, sums)| *sums = row_of(row, totals));

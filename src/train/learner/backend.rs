@@ -64,8 +64,7 @@ impl Backend {
     /// # Errors
     /// The errors of [`Backend::gpu`].
     pub fn gpu_of_rank(ranks: Ranks, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
-        let [index, _] = ranks.on_this_machine();
-        Ok(Backend { ranks, ..Backend::gpu(index % Device::count()?, engine, precision)? })
+        Ok(Backend { ranks, ..Backend::gpu(ranks.local_rank() % Device::count()?, engine, precision)? })
     }
 
     /// Returns an error if two ranks have the same GPU. All ranks call this function together.
@@ -160,6 +159,7 @@ impl Backend {
         Ok(match program {
             Some(program) if self.ranks.is_solo() => Box::new(GpuLearner::new(state, program, &loss, room)?),
             Some(program) => {
+                // A smaller batch can give a rank more samples, in smaller blocks.
                 let most = (1..=room.batch).map(|samples| share.of(samples).len()).max().unwrap_or(0);
                 let extent = |batch: usize, trains| Extent {
                     batch: batch.max(1),

@@ -79,7 +79,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         _ => None,
     };
     let (resumes, has_begun, config): (bool, bool, Config) = ranks.from_root(begun);
-    let fit = &chosen.unwrap_or_else(|| fit.clone()); // the device of ranks is never automatic
+    let fit = &chosen.unwrap_or_else(|| fit.clone()); // with several ranks, the device is never automatic
     let Sets { train, valid, test } = sets;
     check_batches(&config, &train)?;
     let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
@@ -111,7 +111,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
     if !ranks.is_solo() {
-        let [_, here] = ranks.on_this_machine();
+        let here = ranks.local_size();
         let gpus = fit.backend.device.as_ref().map_or("", |_| ", each on a GPU, which adds up through host memory");
         fit.say(|| format!("ranks    {} train together, {here} of them on this machine{gpus}", ranks.size()));
     }
@@ -119,16 +119,16 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let augments = !config.training.augment.steps.is_empty();
     let program = fit.backend.program(&sets, longest, augments.then_some(Width::U32))?;
     // The host makes augmented samples, and the batches of several ranks.
-    let feeds_gpu = program.as_deref().filter(|_| ranks.is_solo());
-    let trains_gpu = feeds_gpu.filter(|_| !augments);
-    if program.is_some() && trains_gpu.is_none() && fit.cache == CacheChoice::Device {
+    let evaluation_program = program.as_deref().filter(|_| ranks.is_solo());
+    let training_program = evaluation_program.filter(|_| !augments);
+    if program.is_some() && training_program.is_none() && fit.cache == CacheChoice::Device {
         let why = if augments { "--augment, which changes samples on the host" } else { "several ranks" };
         return Err(Error::usage("cache", format!("cache host or stream with {why}"), "device"));
     }
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
-    let train = fit.load("train", train, trains_gpu)?.drop_last(config.drop_last);
+    let train = fit.load("train", train, training_program)?.drop_last(config.drop_last);
     let train = train.augment(config.training.augment.clone())?;
-    let valid = valid.map(|set| fit.load("valid", set, feeds_gpu)).transpose()?;
+    let valid = valid.map(|set| fit.load("valid", set, evaluation_program)).transpose()?;
     let batch = config.batch_size.min(train.loader().set().len() as usize);
     let batches = train.loader().batches(config.batch_size);
     let room = Room { batch, longest, batches, evaluated };
@@ -138,7 +138,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         fit.say(|| format!("note     no {SUMS}: changed bytes in the files of this run cannot be found"));
     }
     // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
-    test.as_ref().map(|set| Feed::choose_cache(fit.cache, set, feeds_gpu)).transpose()?;
+    test.as_ref().map(|set| Feed::choose_cache(fit.cache, set, evaluation_program)).transpose()?;
     if resumes {
         run.keep_epochs();
     }
@@ -184,7 +184,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     let selected = run.say_selected();
     let was_tested = fit.run.join(TEST).exists();
-    let test = test.map(|set| run.test(&fit.load("test", set, feeds_gpu)?, selected)).transpose()?;
+    let test = test.map(|set| run.test(&fit.load("test", set, evaluation_program)?, selected)).transpose()?;
     if ranks.is_root() && (run.epochs.len() > done_before || test.is_some() && !was_tested) {
         run.times.save(&fit.run)?;
     }

@@ -26,16 +26,18 @@ pub(super) fn check_ranks(fit: &FitOptions, sets: &Sets) -> Result<()> {
     fit.backend.check_gpus()
 }
 
-/// Calls `work` on rank 0, and returns its result there. `work` gets a function to call while it waits, so that the other
-/// ranks know that rank 0 lives. The function returns an error if a rank was asked to stop; then all ranks return it.
+/// Calls `work` on rank 0, and returns its result there. While `work` waits, it must call its argument again and again:
+/// each call tells the other ranks that rank 0 lives. It returns an error if a rank was asked to stop, and then all ranks
+/// return that error.
 pub(super) fn on_root<T>(
     ranks: Ranks,
     work: impl FnOnce(&mut dyn FnMut() -> Result<()>) -> Result<T>,
 ) -> Result<Option<T>> {
-    let beat = |waits: Option<bool>| -> Result<bool> {
+    // Returns whether rank 0 still works, which `works` says on rank 0.
+    let beat = |works: Option<bool>| -> Result<bool> {
         stops(ranks);
         interrupt::check("nothing was changed")?;
-        Ok(ranks.from_root(waits))
+        Ok(ranks.from_root(works))
     };
     if ranks.is_root() {
         let done = work(&mut || beat(Some(true)).map(|_| ()))?;

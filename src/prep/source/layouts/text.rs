@@ -72,7 +72,7 @@ fn read(path: &Path, options: &SourceOptions, target: impl Fn() -> Target) -> Re
     }
 }
 
-/// Whether the events of a text end with some rows.
+/// Whether reading stops after some rows.
 enum Ended {
     No,
     /// A number doesn't fit the type of its column. The values are the index of the column, and a type that fits.
@@ -84,7 +84,7 @@ enum Ended {
 /// Parses a piece on several cores, in shares of whole lines.
 fn parse(format: &RowFormat, piece: &[u8]) -> Vec<Rows> {
     // Twice as many shares as cores, because one core adds rows meanwhile.
-    let shares = (piece.len() / LEAST_SHARE).min(2 * rayon::current_num_threads());
+    let shares = (piece.len() / LEAST_SHARE).clamp(1, 2 * rayon::current_num_threads());
     let (mut parts, mut rest) = (Vec::new(), piece);
     for left in (1..=shares).rev() {
         let end = if left == 1 { rest.len() } else { line_end(rest, rest.len() / left) };
@@ -92,11 +92,8 @@ fn parse(format: &RowFormat, piece: &[u8]) -> Vec<Rows> {
         parts.push(part);
         rest = after;
     }
-    match parts[..] {
-        [] if piece.is_empty() => Vec::new(),
-        [] => vec![Rows::parse(format, piece)],
-        _ => parts.into_par_iter().map(|part| Rows::parse(format, part)).collect(),
-    }
+    let parts = parts.into_par_iter().filter(|part| !part.is_empty());
+    parts.map(|part| Rows::parse(format, part)).collect()
 }
 
 /// The events of a text, as they are read.

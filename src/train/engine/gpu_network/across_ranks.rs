@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! norm       sums over the samples, before the statistics of the batch and before the gradients of the norm's input
-//! gradients  of all parameters, unless a norm's sums have made them whole on each rank
+//! gradients  of all parameters, except those of a norm and of the neurons after it: each rank computes these from the
+//!            sums of the norm
 //! ```
 
 use std::ops::Range;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use tonic_base::interrupt;
 
 use crate::engine::layered::LayeredEngine;
-use crate::engine::layered::block::{Block, Gradients, Sums, Work};
+use crate::engine::layered::block::{BackwardScratch, Block, Gradients, Sums};
 use crate::engine::layered::pack::{Body, PackedLayer, learned};
 use crate::engine::layered::sample::SampleLayers;
 use crate::engine::step::check_interrupt;
@@ -112,7 +112,7 @@ impl LayeredEngine {
     }
 
     /// Adds up the gradients of layer `i`'s weights, and of the recurrent weights of the layer below, over the first
-    /// `used` blocks, which have them in the place `at`. Writes the sums to `gradient`.
+    /// `used` blocks, which have them in `gradients[at]`. Writes the sums to `gradient`.
     pub(super) fn add_blocks(&mut self, i: usize, used: usize, at: usize, gradient: &mut Parameters) {
         let (isa, ranks) = (self.isa, self.share.ranks);
         let (inputs, neurons) = (self.layers[i].linear.inputs(), self.layers[i].linear.outputs());
@@ -164,7 +164,7 @@ pub(super) fn through_sample(
     by: Option<&norm::Backward>,
     i: usize,
     sample: &mut SampleLayers,
-    work: &mut Work,
+    work: &mut BackwardScratch,
     gradients: &mut Gradients,
     sums: &mut [Sums],
 ) {
@@ -189,7 +189,7 @@ pub(super) fn through_neurons(
     isa: Isa,
     layer: &PackedLayer,
     i: usize,
-    (work, of_recurrent): (&mut Work, &mut Panels),
+    (work, of_recurrent): (&mut BackwardScratch, &mut Panels),
     sample: &mut SampleLayers,
     errors: &[f32],
     sums: &mut [Sums],
@@ -220,7 +220,7 @@ pub(super) fn through_neurons(
             cell::backward(isa, constants, &input, &mut work.trace, &work.g, current, sums);
         }
         Body::Cell(constants, Some(recurrent)) => {
-            let Work { g, state, .. } = work;
+            let BackwardScratch { g, state, .. } = work;
             backward_recurrent(isa, constants, recurrent, &input, state, g, current, sums);
             linear::weight_gradient(isa, state.spikes_before(), current, stride, of_recurrent);
         }

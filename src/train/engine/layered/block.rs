@@ -1,4 +1,4 @@
-//! Gradients of a block of samples, and scratch memory for its backward pass.
+//! Gradients and scores of a block of samples, and scratch memory.
 
 use crate::engine::layered::sample::SampleLayers;
 use crate::kernel::cell::{RecurrentState, SUMS, Trace};
@@ -14,10 +14,11 @@ pub(super) type Sums = [DoubleTile; SUMS];
 pub(super) struct Block {
     /// Gradients of the layers, or of the one layer that the backward pass has reached.
     pub(super) gradients: Vec<Gradients>,
-    pub(super) work: Work,
-    /// The sample that the block has reached, and the scores of its samples, if a step takes one sample after the other.
+    pub(super) work: BackwardScratch,
+    pub(super) scratch: ForwardScratch,
+    /// If one sample after the other passes through all layers: the sample that the block has reached.
     pub(super) sample: SampleLayers,
-    pub(super) scratch: Scratch,
+    /// Scores of the samples before it, in training.
     pub(super) scores: Scores,
 }
 
@@ -37,17 +38,17 @@ pub(super) struct Gradients {
     pub(super) recurrent: Panels,
 }
 
-/// Scratch memory for the forward pass of one sample.
+/// ForwardScratch memory for the forward pass of one sample.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(super) struct ForwardScratch {
     pub(super) dense: Aligned<Tile>,
     pub(super) recurrent: RecurrentState,
     pub(super) masks: Vec<u32>,
 }
 
-/// Scratch memory for the backward pass of one sample.
+/// ForwardScratch memory for the backward pass of one sample.
 #[derive(Debug, Default)]
-pub(super) struct Work {
+pub(super) struct BackwardScratch {
     /// Gradient for the spikes of the layer below: `g[tile * stride + t]`.
     pub(super) g: Aligned<Tile>,
     /// Gradient for the outputs of the linear layer: `outputs[tile * stride + t]`.

@@ -1,5 +1,5 @@
-//! A training step of a network without norms: each sample passes through all layers, forward and backward, before the
-//! next sample starts. Its values thus stay in the CPU's cache.
+//! Evaluations, and training steps of networks without norms: each sample passes through all layers, forward and backward,
+//! before the next sample starts. Its values thus stay in the CPU's cache.
 
 use rayon::prelude::*;
 use tonic_loader::Batch;
@@ -9,7 +9,7 @@ use tonic_shard::SampleFrames;
 use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::backward::{through_neurons, through_sample, write_neurons};
 use crate::engine::layered::block::{Block, Gradients, Scores, Sums};
-use crate::engine::layered::forward::{activate, currents, random_states};
+use crate::engine::layered::forward::{activate, currents, random_states, set_norm};
 use crate::engine::layered::pack::PackedLayer;
 use crate::engine::step::{BatchLoss, Pass, check_interrupt, check_loss};
 use crate::engine::training_loss::BatchTerms;
@@ -21,12 +21,12 @@ use crate::kernel::norm::over_samples;
 use crate::kernel::{Aligned, TILE_WIDTH, loss};
 use crate::network::{Architecture, Network, Parameters};
 
-/// What all blocks of a step share.
-struct Step<'a> {
+/// What all blocks of a batch share.
+struct Run<'a> {
     isa: Isa,
     layers: &'a [PackedLayer],
     architecture: &'a Architecture,
-    terms: BatchTerms<'a>,
+    pass: Pass,
     steps: usize,
     is_counted: bool,
 }
@@ -57,6 +57,7 @@ impl LayeredEngine {
         gradient: &mut Parameters,
     ) -> Result<BatchLoss> {
         let (ranks, classes) = (self.share.ranks, self.architecture.shape.classes);
+        self.check_tensors(network);
         self.layers.iter_mut().enumerate().for_each(|(i, layer)| layer.pack(network, i, true));
         let is_counted = self.counts(Pass::Training);
         let terms = self.loss.of_share(ranks, &batch.labels);
@@ -83,9 +84,9 @@ impl LayeredEngine {
             parts.iter_mut().zip(sums).for_each(|(part, sums)| part.sums.push(sums));
         }
         let (layers, architecture) = (&self.layers[..], &*self.architecture);
-        let step = Step { isa: self.isa, layers, architecture, terms, steps, is_counted };
+        let run = Run { isa: self.isa, layers, architecture, pass: Pass::Training, steps, is_counted };
         let blocks = self.blocks[..used].par_iter_mut().zip(parts).with_max_len(1);
-        let ended: Vec<Result<()>> = blocks.map(|(block, part)| block.step(&step, part)).collect();
+        let ended: Vec<Result<()>> = blocks.map(|(block, part)| block.step(&run, terms, part)).collect();
         first_error(ranks, ended)?;
         let blocks = &self.blocks[..used];
         let [total, penalty, correct] = ranks.fold_array([0.0; 3], |[total, penalty, correct]| {
@@ -104,10 +105,37 @@ impl LayeredEngine {
         }
         Ok(loss)
     }
+
+    /// Runs a batch forward with the running statistics of norms, and keeps the logits.
+    pub(super) fn forward_by_sample(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<()> {
+        let (classes, pass) = (self.architecture.shape.classes, Pass::Evaluation);
+        self.check_tensors(network);
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            layer.pack(network, i, false);
+            set_norm(layer, network, i, pass);
+        }
+        let samples = batch.samples();
+        let size = self.share.block_size(samples.len());
+        self.blocks.resize_with(samples.len().div_ceil(size).max(self.blocks.len()), Block::default);
+        self.logits.resize(samples.len() * classes, 0.0);
+        let (layers, architecture) = (&self.layers[..], &*self.architecture);
+        let run = Run { isa: self.isa, layers, architecture, pass, steps, is_counted: false };
+        let parts = (samples.par_chunks(size), batch.keys.par_chunks(size), self.logits.par_chunks_mut(size * classes));
+        let blocks = self.blocks.par_iter_mut().zip(parts).enumerate().with_max_len(1);
+        let ended = blocks.map(|(index, (block, (samples, keys, logits)))| {
+            let logits = logits.chunks_exact_mut(classes);
+            for (n, ((frames, &key), logits)) in samples.iter().zip(keys).zip(logits).enumerate() {
+                block.forward(&run, *frames, key, index * size + n)?;
+                logits.copy_from_slice(&block.sample.logits);
+            }
+            check_interrupt()
+        });
+        first_error(Ranks::solo(), ended.collect())
+    }
 }
 
-/// Returns the first error that is not of a layer, or else that of the lowest layer with potentials that are not finite. All
-/// ranks return the latter together.
+/// Returns the first error of another kind. If there is none, returns [`KernelError::NonFinitePotential`] with the lowest
+/// layer that a block of any rank has reported, on all ranks.
 fn first_error(ranks: Ranks, ended: Vec<Result<()>>) -> Result<()> {
     let mut lowest = f64::INFINITY;
     for ended in ended {
@@ -122,7 +150,7 @@ fn first_error(ranks: Ranks, ended: Vec<Result<()>>) -> Result<()> {
 
 impl Block {
     /// Runs the samples of this block forward and backward.
-    fn step(&mut self, of: &Step<'_>, part: Part<'_>) -> Result<()> {
+    fn step(&mut self, of: &Run<'_>, terms: BatchTerms<'_>, part: Part<'_>) -> Result<()> {
         let Part { first, samples, keys, labels, logits, mut sums } = part;
         let (layers, classes) = (of.layers, of.architecture.shape.classes);
         self.scores = Scores::default();
@@ -136,7 +164,7 @@ impl Block {
             self.forward(of, *frames, key, first + n)?;
             logits.copy_from_slice(&self.sample.logits);
             let mut errors = vec![0.0; classes];
-            self.score(of, label, &mut errors);
+            self.score(of, terms, label, &mut errors);
             let mut sums: Vec<&mut [Sums]> = sums
                 .iter_mut()
                 .zip(layers)
@@ -147,13 +175,14 @@ impl Block {
         check_interrupt()
     }
 
-    fn forward(&mut self, of: &Step<'_>, frames: SampleFrames<'_>, key: u64, index: usize) -> Result<()> {
+    /// Runs a sample forward.
+    fn forward(&mut self, of: &Run<'_>, frames: SampleFrames<'_>, key: u64, index: usize) -> Result<()> {
         let Block { sample, scratch, .. } = self;
         sample.begin(frames, key, of.layers.len(), of.architecture.shape.inputs, of.steps, index)?;
         for (i, layer) in of.layers.iter().enumerate() {
             currents(of.isa, layer, i, scratch, sample);
             let states = random_states(of.architecture, i);
-            let finite = activate(of.isa, layer, i, states, (Pass::Training, of.is_counted), scratch, sample);
+            let finite = activate(of.isa, layer, i, states, (of.pass, of.is_counted), scratch, sample);
             check_interrupt()?;
             if !finite {
                 return Err(KernelError::NonFinitePotential { layer: i + 1 }.into());
@@ -163,19 +192,19 @@ impl Block {
     }
 
     /// Adds the scores of the sample, and writes the gradient for its logits to `errors`.
-    fn score(&mut self, of: &Step<'_>, label: u32, errors: &mut [f32]) {
+    fn score(&mut self, of: &Run<'_>, terms: BatchTerms<'_>, label: u32, errors: &mut [f32]) {
         let Block { sample, scores, .. } = self;
-        scores.losses.push(of.terms.sample(&sample.logits, label, errors));
+        scores.losses.push(terms.sample(&sample.logits, label, errors));
         scores.correct += usize::from(loss::predicted(&sample.logits) == label as usize);
         if of.is_counted {
-            let (penalty, rates) = of.terms.penalty(&sample.undropped, &of.architecture.shape.hidden);
+            let (penalty, rates) = terms.penalty(&sample.undropped, &of.architecture.shape.hidden);
             scores.penalties.push(penalty);
             sample.rates = rates;
         }
     }
 
     /// Adds the gradients of the sample. Writes the sums over time of each layer to `sums`.
-    fn backward(&mut self, of: &Step<'_>, errors: &[f32], sums: &mut [&mut [Sums]]) {
+    fn backward(&mut self, of: &Run<'_>, errors: &[f32], sums: &mut [&mut [Sums]]) {
         let (layers, last) = (of.layers, of.layers.len() - 1);
         let Block { gradients, work, sample, .. } = self;
         through_neurons(of.isa, &layers[last], last, (work, &mut Panels::default()), sample, errors, sums[last]);

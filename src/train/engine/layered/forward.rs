@@ -5,7 +5,7 @@ use tonic_base::interrupt;
 use tonic_ranks::Ranks;
 
 use crate::engine::layered::LayeredEngine;
-use crate::engine::layered::block::Scratch;
+use crate::engine::layered::block::ForwardScratch;
 use crate::engine::layered::pack::{Body, PackedLayer};
 use crate::engine::layered::sample::{SampleLayers, Trace, uniform_start};
 use crate::engine::step::Pass;
@@ -34,7 +34,7 @@ impl LayeredEngine {
             let (tiles, means) = (layer.tiles(), layer.statistics.mean_tiles());
             let mut squares = Aligned::filled([[0.0; TILE_WIDTH]; 1], self.samples.len() * tiles);
             let samples = self.samples.par_iter_mut().zip(squares.par_chunks_mut(tiles));
-            samples.for_each_init(Scratch::default, |scratch, (sample, squares)| {
+            samples.for_each_init(ForwardScratch::default, |scratch, (sample, squares)| {
                 currents(isa, layer, i, scratch, sample);
                 let (steps, stride) = (sample.steps(), sample.stride());
                 for (tile, (squares, mean)) in squares.iter_mut().zip(&means).enumerate() {
@@ -47,7 +47,7 @@ impl LayeredEngine {
         }
         set_norm(layer, network, i, pass);
         let layer = &self.layers[i];
-        let activated = self.samples.par_iter_mut().map_init(Scratch::default, |scratch, sample| {
+        let activated = self.samples.par_iter_mut().map_init(ForwardScratch::default, |scratch, sample| {
             if interrupt::requested() {
                 return true;
             }
@@ -73,7 +73,13 @@ pub(super) fn random_states(architecture: &Architecture, i: usize) -> Option<(us
 }
 
 /// Computes the outputs of layer `i`'s linear layer for one sample.
-pub(super) fn currents(isa: Isa, layer: &PackedLayer, i: usize, scratch: &mut Scratch, sample: &mut SampleLayers) {
+pub(super) fn currents(
+    isa: Isa,
+    layer: &PackedLayer,
+    i: usize,
+    scratch: &mut ForwardScratch,
+    sample: &mut SampleLayers,
+) {
     let SampleLayers { active, layers, .. } = sample;
     sample::outputs(isa, &layer.linear, &active[i], &mut scratch.dense, &mut layers[i].y);
 }
@@ -105,7 +111,7 @@ fn mean(
 }
 
 /// Sets the norm of layer `i`, with the statistics of the batch or with the running statistics.
-fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
+pub(super) fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
     if !layer.is_normed {
         return;
     }
@@ -132,7 +138,7 @@ pub(super) fn activate(
     i: usize,
     random: Option<(usize, bool)>,
     (pass, is_counted): (Pass, bool),
-    scratch: &mut Scratch,
+    scratch: &mut ForwardScratch,
     sample: &mut SampleLayers,
 ) -> bool {
     let (steps, stride, key) = (sample.steps(), sample.stride(), sample.key);

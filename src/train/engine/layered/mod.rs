@@ -1,6 +1,6 @@
 //! The engine of our kernels on the CPU for networks with any kinds of layers. Batch norm needs the statistics of a
-//! whole batch, so all samples pass through a layer before the next layer starts. Only a training step without norms
-//! takes one sample after the other.
+//! whole batch, so all samples pass through a layer before the next layer starts. Without norms, and in evaluations, one
+//! sample passes through all layers after the other.
 //!
 //! ```text
 //! pack      parameters of a layer in the order in which the kernels read them
@@ -8,7 +8,7 @@
 //! forward   all samples through one layer
 //! backward  gradients of all layers
 //! block     gradients of a block of samples
-//! by_sample a step that takes one sample after the other through all layers, if no layer has a norm
+//! by_sample evaluations and steps without norms: one sample after the other through all layers
 //! outputs   spikes and outputs over time of single samples
 //! ```
 //!
@@ -46,7 +46,7 @@ use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::{Aligned, SpikeCounts, TILE_WIDTH, Tile, linear, loss};
-use crate::network::{Architecture, Network, Neuron, Parameters};
+use crate::network::{Architecture, Network, Neuron, Parameters, Readout};
 
 /// The engine of our kernels on the CPU, for networks of one architecture.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl LayeredEngine {
     /// Returns the maximum size in bytes of the values that a training step stores for `batch` samples of `steps` time
     /// steps:
     /// - outputs of linear layers
-    /// - membrane potentials of integrate-and-fire neurons, and states of the readout
+    /// - membrane potentials of integrate-and-fire neurons, states of the readout, and their softmax
     /// - two bits per neuron and time step
     /// - the gradient of one layer
     ///
@@ -112,7 +112,9 @@ impl LayeredEngine {
         let widest = shape.hidden.iter().chain([&shape.classes]).map(tiles).max().unwrap_or(0);
         let states = architecture.layers.hidden.iter().filter(|layer| matches!(layer.neuron, Neuron::Iaf(_)));
         let states: u64 = states.map(|layer| tiles(&layer.neurons)).sum::<u64>() + tiles(&shape.classes);
-        let step = (layers + states + widest) * size_of::<Tile>() as u64 + 2 * layers * size_of::<u32>() as u64;
+        let softmax = if architecture.layers.readout.readout == Readout::Leaky { tiles(&shape.classes) } else { 0 };
+        let step =
+            (layers + states + softmax + widest) * size_of::<Tile>() as u64 + 2 * layers * size_of::<u32>() as u64;
         let at_once = match architecture.layers.norms().next() {
             Some(_) => batch,
             None => batch.min(share(Ranks::solo(), architecture.parameters()).blocks),
@@ -135,8 +137,7 @@ impl LayeredEngine {
         steps: usize,
         pass: Pass,
     ) -> Result<()> {
-        let tensors = |of: &Architecture| of.tensors().to_vec();
-        assert_eq!(tensors(network.architecture()), tensors(&self.architecture), "tensors of the network");
+        self.check_tensors(network);
         let (inputs, classes) = (self.architecture.shape.inputs, self.architecture.shape.classes);
         self.samples.resize_with(frames.len(), SampleLayers::default);
         let depth = self.layers.len();
@@ -179,6 +180,11 @@ impl LayeredEngine {
         self.run(network, batch, steps, Pass::Measuring)?;
         self.write_statistics(to);
         Ok(())
+    }
+
+    /// Panics if the engine is for networks with other tensors.
+    fn check_tensors(&self, network: &Network) {
+        assert_eq!(network.architecture().tensors(), self.architecture.tensors(), "tensors of the network");
     }
 
     /// Whether a pass counts the spikes of each sample, for the penalty for their rates.
@@ -237,7 +243,8 @@ impl Engine for LayeredEngine {
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
-        self.run(network, batch, steps, Pass::Evaluation)?;
+        check_keys(batch)?;
+        self.forward_by_sample(network, batch, steps)?;
         Ok(&self.logits)
     }
 

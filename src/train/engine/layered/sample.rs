@@ -35,7 +35,7 @@ pub(super) struct Trace {
     pub(super) fired: Vec<u32>,
     /// Bit j of `open[t * tiles + tile]` is 1 if the surrogate gradient of neuron j at time step t can differ from 0.
     pub(super) open: Vec<u32>,
-    /// Membrane potentials of integrate-and-fire neurons, or the states of the readout.
+    /// Membrane potentials of integrate-and-fire neurons, or the states of the readout and their softmax.
     pub(super) states: Aligned<Tile>,
     /// States and spikes of each tile before the first time step. `None` if all are 0.
     pub(super) start: Option<Vec<[Tile; 3]>>,
