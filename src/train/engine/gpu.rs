@@ -143,6 +143,21 @@ impl GpuEngine {
         Ok((on_device, staged.source(), stream))
     }
 
+    /// Runs a batch forward, and keeps the logits. Returns what `read` reads from the device.
+    fn run_forward<T>(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        steps: usize,
+        read: impl FnOnce(&GpuNetwork) -> Result<T>,
+    ) -> Result<T> {
+        let (on_device, source, stream) = self.load(network, batch, steps, false)?;
+        on_device.forward(stream, source, Some(steps))?;
+        let (logits, other) = (on_device.logits(batch.len())?, read(on_device)?);
+        self.logits = logits;
+        Ok(other)
+    }
+
     /// Returns the kernels for the column types of the batch.
     fn program(&mut self, inputs: usize, longest: usize, batch: &Batch) -> Result<Arc<Program>> {
         let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
@@ -186,7 +201,7 @@ impl Engine for GpuEngine {
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
-        self.evaluate(network, &labelled(batch), steps)?;
+        self.run_forward(network, &labelled(batch), steps, |_| Ok(()))?;
         Ok(&self.logits)
     }
 
@@ -214,11 +229,7 @@ impl Engine for GpuEngine {
     }
 
     fn evaluate(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<BatchLoss> {
-        let (on_device, source, stream) = self.load(network, batch, steps, false)?;
-        on_device.forward(stream, source, Some(steps))?;
-        let logits = on_device.logits(batch.len())?;
-        let predictions = on_device.predictions(batch.len())?;
-        self.logits = logits;
+        let predictions = self.run_forward(network, batch, steps, |on_device| on_device.predictions(batch.len()))?;
         let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
         let loss = predictions.iter().map(|of| of.loss).sum::<f64>() / batch.len() as f64;
         Ok(finite(BatchLoss { loss, correct, penalty: 0.0 })?)

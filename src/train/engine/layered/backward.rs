@@ -26,12 +26,8 @@ impl LayeredEngine {
     pub(super) fn backward(&mut self, network: &Network, errors: &[f32], gradient: &mut Parameters) -> Result<()> {
         let blocks = self.samples.len().div_ceil(self.block_size());
         self.blocks.resize_with(blocks.max(self.blocks.len()), Block::default);
+        self.size_sums(self.samples.len());
         let mut sums = std::mem::take(&mut self.sums);
-        let samples = self.samples.len();
-        sums.resize_with(self.layers.len(), Aligned::default);
-        sums.iter_mut()
-            .zip(&self.layers)
-            .for_each(|(sums, layer)| sums.resize(samples * layer.tiles(), [[0.0; TILE_WIDTH]; SUMS]));
         self.through_readout(errors, sums.last_mut().map_or(&mut [], |sums| sums));
         for i in (0..self.layers.len()).rev() {
             let (below, own) = sums.split_at_mut(i);

@@ -1,9 +1,14 @@
 //! Gradients and scores of a block of samples, and scratch memory.
 
+use tonic_ranks::Ranks;
+
 use crate::engine::layered::sample::SampleLayers;
+use crate::engine::step::{BatchLoss, check_loss};
+use crate::engine::training_loss::BatchTerms;
+use crate::error::KernelError;
 use crate::kernel::cell::{RecurrentState, SUMS, Trace};
 use crate::kernel::linear::Panels;
-use crate::kernel::{Aligned, DoubleTile, Tile};
+use crate::kernel::{Aligned, DoubleTile, Tile, loss};
 
 /// Sums over time for a tile of neurons: first the gradients for the constants of the neurons, then two sums for the
 /// norm.
@@ -22,13 +27,53 @@ pub(super) struct Block {
     pub(super) scores: Scores,
 }
 
-/// Scores of the samples of a block.
+/// Scores of some samples of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Scores {
     pub(super) losses: Vec<f64>,
     /// Penalty of each sample for its spike rates. Empty without a penalty.
     pub(super) penalties: Vec<f64>,
     pub(super) correct: usize,
+}
+
+impl Scores {
+    /// Adds the scores of a sample. Writes the gradient for its logits to `errors`, and that for its spike rates, if their
+    /// spikes were counted, to the sample. `hidden` has the number of neurons of each hidden layer.
+    pub(super) fn add(
+        &mut self,
+        terms: BatchTerms<'_>,
+        sample: &mut SampleLayers,
+        hidden: &[usize],
+        label: u32,
+        errors: &mut [f32],
+    ) {
+        self.losses.push(terms.sample(&sample.logits, label, errors));
+        self.correct += usize::from(loss::predicted(&sample.logits) == label as usize);
+        if !sample.undropped.is_empty() {
+            let (penalty, rates) = terms.penalty(&sample.undropped, hidden);
+            self.penalties.push(penalty);
+            sample.rates = rates;
+        }
+    }
+
+    /// Returns the loss of the batch. `parts` has the scores of all samples of this rank, in their order.
+    ///
+    /// # Errors
+    /// Those of [`check_loss`].
+    pub(super) fn of_batch<'a>(
+        ranks: Ranks,
+        terms: BatchTerms<'_>,
+        parts: impl Iterator<Item = &'a Scores>,
+    ) -> Result<BatchLoss, KernelError> {
+        let [total, penalty, correct] = ranks.fold_array([0.0; 3], |[total, penalty, correct]| {
+            for part in parts {
+                part.losses.iter().for_each(|loss| *total += loss);
+                part.penalties.iter().for_each(|of| *penalty += of);
+                *correct += part.correct as f64;
+            }
+        });
+        check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize, penalty })
+    }
 }
 
 /// Gradients of a layer's weights, and of the recurrent weights of the layer below.
@@ -38,7 +83,7 @@ pub(super) struct Gradients {
     pub(super) recurrent: Panels,
 }
 
-/// ForwardScratch memory for the forward pass of one sample.
+/// Scratch memory for the forward pass of one sample.
 #[derive(Debug, Default)]
 pub(super) struct ForwardScratch {
     pub(super) dense: Aligned<Tile>,
@@ -46,7 +91,7 @@ pub(super) struct ForwardScratch {
     pub(super) masks: Vec<u32>,
 }
 
-/// ForwardScratch memory for the backward pass of one sample.
+/// Scratch memory for the backward pass of one sample.
 #[derive(Debug, Default)]
 pub(super) struct BackwardScratch {
     /// Gradient for the spikes of the layer below: `g[tile * stride + t]`.

@@ -11,14 +11,12 @@ use crate::engine::layered::backward::{through_neurons, through_sample, write_ne
 use crate::engine::layered::block::{Block, Gradients, Scores, Sums};
 use crate::engine::layered::forward::{activate, currents, random_states, set_norm};
 use crate::engine::layered::pack::PackedLayer;
-use crate::engine::step::{BatchLoss, Pass, check_interrupt, check_loss};
+use crate::engine::step::{BatchLoss, Pass, check_interrupt};
 use crate::engine::training_loss::BatchTerms;
 use crate::error::{Error, KernelError, Result};
-use crate::kernel::cell::SUMS;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::norm::over_samples;
-use crate::kernel::{Aligned, TILE_WIDTH, loss};
 use crate::network::{Architecture, Network, Parameters};
 
 /// What all blocks of a batch share.
@@ -44,8 +42,8 @@ struct Part<'a> {
 
 impl LayeredEngine {
     /// Whether a step can take one sample after the other: no layer needs the statistics of the whole batch.
-    pub(super) fn goes_by_sample(&self) -> bool {
-        self.layers.iter().all(|layer| !layer.is_normed)
+    pub(super) fn goes_by_sample(architecture: &Architecture) -> bool {
+        architecture.layers.norms().next().is_none()
     }
 
     /// Makes a training step, as [`Engine::step`](crate::engine::Engine::step). `batch` has valid labels and keys.
@@ -59,13 +57,13 @@ impl LayeredEngine {
         let (ranks, classes) = (self.share.ranks, self.architecture.shape.classes);
         self.check_tensors(network);
         self.layers.iter_mut().enumerate().for_each(|(i, layer)| layer.pack(network, i, true));
+        self.size_sums(batch.len());
         let is_counted = self.counts(Pass::Training);
         let terms = self.loss.of_share(ranks, &batch.labels);
         let size = self.share.block_size(terms.samples);
         let used = batch.len().div_ceil(size);
         self.blocks.resize_with(used.max(self.blocks.len()), Block::default);
         self.logits.resize(batch.len() * classes, 0.0);
-        self.sums.resize_with(self.layers.len(), Aligned::default);
         let samples = batch.samples();
         let (keys, labels) = (batch.keys.chunks(size), batch.labels.chunks(size));
         let inputs = samples.chunks(size).zip(keys.zip(labels)).zip(self.logits.chunks_mut(size * classes));
@@ -79,7 +77,6 @@ impl LayeredEngine {
         };
         let mut parts: Vec<Part<'_>> = inputs.enumerate().map(part).collect();
         for (layer, sums) in self.layers.iter().zip(&mut self.sums) {
-            sums.resize(batch.len() * layer.tiles(), [[0.0; TILE_WIDTH]; SUMS]);
             let sums = sums.chunks_mut(size * layer.tiles());
             parts.iter_mut().zip(sums).for_each(|(part, sums)| part.sums.push(sums));
         }
@@ -89,14 +86,7 @@ impl LayeredEngine {
         let ended: Vec<Result<()>> = blocks.map(|(block, part)| block.step(&run, terms, part)).collect();
         first_error(ranks, ended)?;
         let blocks = &self.blocks[..used];
-        let [total, penalty, correct] = ranks.fold_array([0.0; 3], |[total, penalty, correct]| {
-            for block in blocks {
-                block.scores.losses.iter().for_each(|loss| *total += loss);
-                block.scores.penalties.iter().for_each(|of| *penalty += of);
-                *correct += block.scores.correct as f64;
-            }
-        });
-        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize, penalty })?;
+        let loss = Scores::of_batch(ranks, terms, blocks.iter().map(|block| &block.scores))?;
         for i in (0..self.layers.len()).rev() {
             let layer = &self.layers[i];
             let totals = over_samples(ranks, &self.sums[i], layer.linear.outputs());
@@ -125,8 +115,7 @@ impl LayeredEngine {
         let ended = blocks.map(|(index, (block, (samples, keys, logits)))| {
             let logits = logits.chunks_exact_mut(classes);
             for (n, ((frames, &key), logits)) in samples.iter().zip(keys).zip(logits).enumerate() {
-                block.forward(&run, *frames, key, index * size + n)?;
-                logits.copy_from_slice(&block.sample.logits);
+                block.forward(&run, *frames, key, index * size + n, logits)?;
             }
             check_interrupt()
         });
@@ -161,10 +150,9 @@ impl Block {
         let outputs = labels.iter().zip(logits.chunks_exact_mut(classes));
         for (n, ((frames, &key), (&label, logits))) in samples.iter().zip(keys).zip(outputs).enumerate() {
             check_interrupt()?;
-            self.forward(of, *frames, key, first + n)?;
-            logits.copy_from_slice(&self.sample.logits);
+            self.forward(of, *frames, key, first + n, logits)?;
             let mut errors = vec![0.0; classes];
-            self.score(of, terms, label, &mut errors);
+            self.scores.add(terms, &mut self.sample, &of.architecture.shape.hidden, label, &mut errors);
             let mut sums: Vec<&mut [Sums]> = sums
                 .iter_mut()
                 .zip(layers)
@@ -175,8 +163,15 @@ impl Block {
         check_interrupt()
     }
 
-    /// Runs a sample forward.
-    fn forward(&mut self, of: &Run<'_>, frames: SampleFrames<'_>, key: u64, index: usize) -> Result<()> {
+    /// Runs a sample forward, and writes its logits.
+    fn forward(
+        &mut self,
+        of: &Run<'_>,
+        frames: SampleFrames<'_>,
+        key: u64,
+        index: usize,
+        logits: &mut [f32],
+    ) -> Result<()> {
         let Block { sample, scratch, .. } = self;
         sample.begin(frames, key, of.layers.len(), of.architecture.shape.inputs, of.steps, index)?;
         for (i, layer) in of.layers.iter().enumerate() {
@@ -188,19 +183,8 @@ impl Block {
                 return Err(KernelError::NonFinitePotential { layer: i + 1 }.into());
             }
         }
+        logits.copy_from_slice(&sample.logits);
         Ok(())
-    }
-
-    /// Adds the scores of the sample, and writes the gradient for its logits to `errors`.
-    fn score(&mut self, of: &Run<'_>, terms: BatchTerms<'_>, label: u32, errors: &mut [f32]) {
-        let Block { sample, scores, .. } = self;
-        scores.losses.push(terms.sample(&sample.logits, label, errors));
-        scores.correct += usize::from(loss::predicted(&sample.logits) == label as usize);
-        if of.is_counted {
-            let (penalty, rates) = terms.penalty(&sample.undropped, &of.architecture.shape.hidden);
-            scores.penalties.push(penalty);
-            sample.rates = rates;
-        }
     }
 
     /// Adds the gradients of the sample. Writes the sums over time of each layer to `sums`.

@@ -35,17 +35,18 @@ use tonic_loader::{Batch, Share};
 use tonic_ranks::Ranks;
 use tonic_shard::SampleFrames;
 
-use crate::engine::layered::block::{Block, Sums};
+use crate::engine::layered::block::{Block, Scores, Sums};
 use crate::engine::layered::pack::PackedLayer;
 use crate::engine::layered::sample::SampleLayers;
 #[cfg(feature = "libtorch")]
 pub(super) use crate::engine::layered::sample::uniform_start;
-use crate::engine::step::{BatchLoss, Engine, Pass, check_interrupt, check_loss, check_step, share};
+use crate::engine::step::{BatchLoss, Engine, Pass, check_interrupt, check_step, share};
 use crate::engine::training_loss::TrainingLoss;
 use crate::error::{KernelError, Result};
+use crate::kernel::cell::SUMS;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
-use crate::kernel::{Aligned, SpikeCounts, TILE_WIDTH, Tile, linear, loss};
+use crate::kernel::{Aligned, SpikeCounts, TILE_WIDTH, Tile, linear};
 use crate::network::{Architecture, Network, Neuron, Parameters, Readout};
 
 /// The engine of our kernels on the CPU, for networks of one architecture.
@@ -115,9 +116,9 @@ impl LayeredEngine {
         let softmax = if architecture.layers.readout.readout == Readout::Leaky { tiles(&shape.classes) } else { 0 };
         let step =
             (layers + states + softmax + widest) * size_of::<Tile>() as u64 + 2 * layers * size_of::<u32>() as u64;
-        let at_once = match architecture.layers.norms().next() {
-            Some(_) => batch,
-            None => batch.min(share(Ranks::solo(), architecture.parameters()).blocks),
+        let at_once = match LayeredEngine::goes_by_sample(architecture) {
+            false => batch,
+            true => batch.min(share(Ranks::solo(), architecture.parameters()).blocks),
         };
         (at_once as u64).saturating_mul(linear::stride(steps) as u64).saturating_mul(step)
     }
@@ -182,6 +183,14 @@ impl LayeredEngine {
         Ok(())
     }
 
+    /// Makes room for the sums over time of a backward pass of `samples` samples.
+    fn size_sums(&mut self, samples: usize) {
+        self.sums.resize_with(self.layers.len(), Aligned::default);
+        for (sums, layer) in self.sums.iter_mut().zip(&self.layers) {
+            sums.resize(samples * layer.tiles(), [[0.0; TILE_WIDTH]; SUMS]);
+        }
+    }
+
     /// Panics if the engine is for networks with other tensors.
     fn check_tensors(&self, network: &Network) {
         assert_eq!(network.architecture().tensors(), self.architecture.tensors(), "tensors of the network");
@@ -214,29 +223,18 @@ impl Engine for LayeredEngine {
         let ranks = self.share.ranks;
         let classes = check_step(ranks, network, batch, gradient)?;
         check_keys(batch)?;
-        if self.goes_by_sample() {
+        if LayeredEngine::goes_by_sample(&self.architecture) {
             return self.step_by_sample(network, batch, steps, gradient);
         }
         self.run(network, batch, steps, Pass::Training)?;
         let terms = self.loss.of_share(ranks, &batch.labels);
         let mut errors = vec![0.0; self.logits.len()];
-        let rows = self.logits.chunks_exact(classes).zip(errors.chunks_exact_mut(classes));
-        let (mut losses, mut penalties, mut own_correct) = (Vec::new(), Vec::new(), 0);
-        for ((logits, error), &label) in rows.zip(&batch.labels) {
-            losses.push(terms.sample(logits, label, error));
-            own_correct += usize::from(loss::predicted(logits) == label as usize);
+        let rows = self.samples.iter_mut().zip(errors.chunks_exact_mut(classes));
+        let mut scores = Scores::default();
+        for ((sample, error), &label) in rows.zip(&batch.labels) {
+            scores.add(terms, sample, &self.architecture.shape.hidden, label, error);
         }
-        for sample in self.samples.iter_mut().filter(|sample| !sample.undropped.is_empty()) {
-            let (penalty, rates) = terms.penalty(&sample.undropped, &self.architecture.shape.hidden);
-            penalties.push(penalty);
-            sample.rates = rates;
-        }
-        let [total, penalty, correct] = ranks.fold_array([0.0; 3], |[total, penalty, correct]| {
-            losses.iter().for_each(|loss| *total += loss);
-            penalties.iter().for_each(|of| *penalty += of);
-            *correct += own_correct as f64;
-        });
-        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize, penalty })?;
+        let loss = Scores::of_batch(ranks, terms, std::iter::once(&scores))?;
         self.backward(network, &errors, gradient)?;
         self.write_statistics(gradient);
         Ok(loss)
