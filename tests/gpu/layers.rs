@@ -183,3 +183,40 @@ fn layers_that_the_kernels_do_not_compute_are_refused_by_name() {
         assert!(error.contains(words), "{error}");
     }
 }
+
+/// Tests that potentials that overflow are errors, to minus infinity too. Without a check, such neurons would be
+/// silent, and the loss would be finite.
+#[test]
+fn potentials_that_overflow_are_errors_as_on_the_cpu() {
+    let two = |neuron: &str, readout: &str| {
+        let hidden = |neurons: usize| format!("{{ linear = {neurons} }}, {{ neuron = \"{neuron}\" }}, ");
+        format!("layers = [{}{}{{ linear = \"classes\" }}, {{ readout = \"{readout}\" }}]", hidden(40), hidden(70))
+    };
+    for (neuron, readout) in [("iaf", "sum"), ("lif", "leaky")] {
+        let of = network(3, 20, 5, &two(neuron, readout));
+        let batch = batch(5, 20, &[40, 3, 66, 17], 5);
+        let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(gpu()), Box::new(LayeredEngine::new(&of))];
+        if neuron == "iaf" {
+            engines.push(Box::new(CpuEngine::new(&of)));
+        }
+        for (layer, weight) in [(0, -3e38), (1, -3e38), (0, 3e38), (1, 3e38)] {
+            let mut huge = of.clone();
+            let weights = huge.parameters.layers_mut().nth(layer).unwrap();
+            // Only every third weight is changed, so that the next layer still gets spikes.
+            weights.weight_t.iter_mut().step_by(3).for_each(|w| *w = weight);
+            let expected = format!("hidden layer {} are NaN or infinite", layer + 1);
+            for (i, engine) in engines.iter_mut().enumerate() {
+                let mut gradient = Parameters::zeros(huge.architecture().clone());
+                let errors = [
+                    engine.step(&huge, &batch, 50, &mut gradient).map(|_| ()).unwrap_err(),
+                    engine.evaluate(&huge, &batch, 50).map(|_| ()).unwrap_err(),
+                    engine.spikes(&huge, &batch, 50).map(|_| ()).unwrap_err(),
+                ];
+                for error in errors {
+                    assert!(error.to_string().contains(&expected), "{neuron}, {weight}, engine {i}: {error}");
+                }
+                engine.step(&of, &batch, 50, &mut gradient).unwrap();
+            }
+        }
+    }
+}

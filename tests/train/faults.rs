@@ -249,7 +249,7 @@ fn every_changed_byte_of_a_run_is_found() {
     fails(&mut resume(2), 4, &["config.toml", copy]);
     fails(&mut eval(dir.path(), "run", "valid"), 4, &["config.toml", copy]);
     write(path("config.toml"), config.as_bytes()).unwrap();
-    // Temporary files of a process that was killed go, others stay.
+    // Temporary files of a killed process are removed. Other files stay.
     for name in [".model.safetensors.tmp", ".loss.png.tmp", ".mine.tmp"] {
         write(path(name), b"half").unwrap();
     }
@@ -261,7 +261,7 @@ fn every_changed_byte_of_a_run_is_found() {
     write(path("checkpoint.safetensors"), &whole_run[0]).unwrap();
     write(path("sums.json"), b"{").unwrap();
     fails(&mut resume(1), 4, &["sums.json", copy]);
-    // A run of an earlier version has no sums before it is resumed.
+    // A run of an earlier version has no checksums of its files (sums.json) before it is resumed.
     std::fs::remove_file(path("sums.json")).unwrap();
     assert!(succeeds(&mut resume(1)).contains("no sums.json"));
     assert!(!succeeds(&mut resume(1)).contains("no sums.json"));
@@ -274,7 +274,7 @@ fn a_run_begins_with_its_first_checkpoint() {
     let resume = |epochs: u64| fit(dir.path(), "run", &format!("--epochs {epochs} --resume=auto"));
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
     let model = read(path("model.safetensors")).unwrap();
-    // Killed before the first checkpoint: only the configuration and its sum are there.
+    // A run that was killed before the first checkpoint has only the configuration and its checksum.
     for name in ["checkpoint.safetensors", "metrics.jsonl", "model.safetensors", "times.json", "sums.json"] {
         std::fs::remove_file(path(name)).unwrap();
     }
@@ -316,12 +316,13 @@ fn a_run_folder_that_cannot_be_one_is_refused() {
 fn a_diverged_run_says_so_and_keeps_its_last_good_checkpoint() {
     let dir = sets::task();
     // Weights that overflow in training, then weights that overflow in validation only.
-    for (run, others) in [
-        ("in-training", "--lr 1e30"),
-        ("in-validation", "--lr 1e37 --batch-size 1000 --valid DIR/valid"),
-        ("at-the-end", "--lr 1e300 --batch-size 1000"),
+    let potentials = "membrane potentials of hidden layer ";
+    for (run, others, what) in [
+        ("in-training", "--lr 1e30", potentials),
+        ("in-validation", "--lr 1e37 --batch-size 1000 --valid DIR/valid", potentials),
+        ("at-the-end", "--lr 1e300 --batch-size 1000", "the loss is "),
     ] {
-        let words = ["the loss is ", "epoch 1, batch ", "last good checkpoint is ", run, "--lr"];
+        let words = [what, "epoch 1, batch ", "last good checkpoint is ", run, "--lr"];
         fails(&mut fit(dir.path(), run, others), 5, &words);
         let checkpoint = dir.path().join(run).join("checkpoint.safetensors");
         let before = read(&checkpoint).unwrap();

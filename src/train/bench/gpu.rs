@@ -135,7 +135,8 @@ pub(super) fn step_times(
     let rounds = rounds.min(affordable).max(rounds.min(LEAST_ROUNDS));
     let seconds = (1..=rounds).map(|round| time(round, together)).collect::<Result<Vec<f64>>>()?;
     let free = device.free_memory()?;
-    // After a loss that isn't finite, steps do nothing. Such fast steps must not count.
+    // After a loss or a potential that isn't finite, steps do nothing. Such fast steps must not count.
+    on_device.check_potentials()?;
     let (state, predictions) = (on_device.state()?, on_device.predictions(size)?);
     let last_loss = predictions.iter().map(|prediction| prediction.loss).sum::<f64>() / predictions.len() as f64;
     if state.stopped != 0 || state.batches as usize != queued || !last_loss.is_finite() {

@@ -10,7 +10,7 @@ use tonic_loader::{Batch, Share};
 use tonic_ranks::Ranks;
 use tonic_shard::SampleFrames;
 
-use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_step, share};
+use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_step, first_error, share};
 use crate::engine::training_loss::{BatchTerms, TrainingLoss};
 use crate::error::{Error, KernelError, Result};
 use crate::kernel::iaf::Neuron;
@@ -30,7 +30,7 @@ pub struct CpuEngine {
     share: Share,
     packed: PackedNetwork,
     blocks: Vec<GradientBlock>,
-    /// The sums of the gradients, on ranks other than 0.
+    /// Buffers in which ranks other than 0 add up the gradients of each layer. Rank 0 adds them up in its first block.
     sums: Vec<Panels>,
     states: Mutex<Vec<SampleState>>,
 }
@@ -76,7 +76,7 @@ impl CpuEngine {
         }
     }
 
-    /// Makes training steps together with other ranks.
+    /// Sets the ranks that make training steps together.
     pub fn with_ranks(mut self, ranks: Ranks) -> CpuEngine {
         self.share.ranks = ranks;
         self
@@ -110,7 +110,7 @@ impl CpuEngine {
                 result
             })
             .collect();
-        results.into_iter().collect()
+        first_error(Ranks::solo(), results)
     }
 
     /// Runs one sample forward with the parameters of the last [`pack`](CpuEngine::pack), and writes its logits.
@@ -166,7 +166,7 @@ impl Engine for CpuEngine {
                 result
             })
             .collect();
-        results.into_iter().collect::<Result<()>>()?;
+        first_error(ranks, results)?;
 
         let blocks = &mut self.blocks[..used];
         for (i, (layer, sum)) in gradient.layers_mut().zip(&mut self.sums).enumerate() {

@@ -1,5 +1,5 @@
-//! The engine of our kernels on a GPU, for batches in host memory: for the self-check and for several ranks, which train
-//! together. A process that trains alone uses `learner/gpu.rs`.
+//! The engine of our kernels on a GPU, for batches in host memory. The self-check uses this engine, and so do several
+//! ranks that train together. A process that trains alone uses `learner/gpu.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tonic_ranks::Ranks;
 use tonic_shard::{FrameShape, Width};
 
 use crate::engine::gpu_network::{Extent, GpuNetwork, Rounding};
-use crate::engine::step::{BatchLoss, Engine, check_labels, check_loss, check_step, finite};
+use crate::engine::step::{BatchLoss, Engine, check_labels, check_loss, check_potentials, check_step, finite};
 use crate::engine::training_loss::TrainingLoss;
 use crate::error::{KernelError, Result};
 use crate::feed::{Sizes, StagedBatch, Staging};
@@ -25,10 +25,10 @@ pub struct GpuEngine {
     device: Device,
     stream: Stream,
     precision: MatmulPrecision,
-    /// The kernels, which are replaced if a batch has other column types. With several ranks, they stay.
+    /// The kernels. They are replaced if a batch has other column types, but never if several ranks train.
     program: Option<Arc<Program>>,
-    /// If several ranks train: their memory, with which the networks and `staged` stay too. With `None`, each batch has new
-    /// memory, filled with NaN.
+    /// `Some` if several ranks train: then the networks and `staged` keep their memory from batch to batch. With
+    /// `None`, each batch gets new memory, filled with NaN.
     kept: Option<Kept>,
     /// Networks for training and for evaluation.
     trained: Option<GpuNetwork>,
@@ -66,8 +66,8 @@ impl GpuEngine {
         })
     }
 
-    /// Makes training steps of `network` together with other ranks, on the device of `program`. `extents` are the sizes of
-    /// the batches of this rank, in training and in evaluation.
+    /// Sets the ranks that make training steps of `network` together, and allocates buffers on the device of `program`.
+    /// `extents` are the sizes of the batches of this rank, in training and in evaluation.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
@@ -153,6 +153,7 @@ impl GpuEngine {
     ) -> Result<T> {
         let (on_device, source, stream) = self.load(network, batch, steps, false)?;
         on_device.forward(stream, source, Some(steps))?;
+        on_device.check_potentials()?;
         let (logits, other) = (on_device.logits(batch.len())?, read(on_device)?);
         self.logits = logits;
         Ok(other)
@@ -183,7 +184,9 @@ impl Engine for GpuEngine {
         let (on_device, source, stream) = self.load(network, batch, steps, true)?;
         on_device.set_whole(samples, weight);
         on_device.step(stream, source, Some(steps))?;
-        let (score, has_rounded) = (on_device.first_score()?, on_device.state()?.rounded != 0);
+        let (score, state) = (on_device.first_score()?, on_device.state()?);
+        let has_rounded = state.rounded != 0;
+        check_potentials(ranks, state.overflowed)?;
         let logits = on_device.logits(batch.len())?;
         let [loss, penalty, correct, rounded] = ranks.fold_array([0.0; 4], |[loss, penalty, correct, rounded]| {
             if !batch.is_empty() {

@@ -8,8 +8,8 @@
 //! | `LibtorchEngine` | `libtorch/` | libtorch's autograd, for comparisons with the kernels (feature `libtorch`) |
 //!
 //! `step.rs` has the trait [`Engine`], and `training_loss.rs` the loss; `tracer.rs` runs single samples, to show what
-//! happens inside the network. One process trains on a GPU without an engine (`learner/gpu.rs` uses [`GpuNetwork`]), several
-//! ranks with a [`GpuEngine`] each.
+//! happens inside the network. A process that trains alone on a GPU uses no engine: `learner/gpu.rs` uses
+//! [`GpuNetwork`]. If several ranks train on GPUs, each of them uses a [`GpuEngine`].
 
 mod choice;
 mod cpu;
@@ -34,6 +34,6 @@ pub use layered::LayeredEngine;
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};
-pub(crate) use step::{Prediction, check_interrupt, check_labels, check_loss, predict, share};
+pub(crate) use step::{Prediction, check_interrupt, check_labels, check_loss, check_potentials, predict, share};
 pub(crate) use tracer::{Traced, Tracer};
 pub use training_loss::{SpikeRate, TrainingLoss};

@@ -7,7 +7,7 @@ use tonic_loader::{Batch, MAX_BLOCKS, Share};
 use tonic_ranks::Ranks;
 
 use crate::engine::training_loss::TrainingLoss;
-use crate::error::{KernelError, Result};
+use crate::error::{Error, KernelError, Result};
 use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
@@ -16,16 +16,17 @@ use crate::network::{Network, Parameters};
 /// Each sample runs for `steps` time steps, or for all its frames if it has more. `network` must have the shape that
 /// the engine was made for.
 ///
-/// An engine of several ranks gets this rank's share of the batch in [`step`](Engine::step) and
-/// [`spikes`](Engine::spikes). Together with the other ranks, it computes loss, gradient and statistics of the whole
-/// batch. All other functions work on this rank alone.
+/// If several ranks train together, each has an engine. [`step`](Engine::step) and [`spikes`](Engine::spikes) then get
+/// this rank's share of the batch, and all ranks must call them together. Loss, gradient and the statistics of norms
+/// are those of the whole batch. Logits and spike counts are those of this rank's share. All other functions work on
+/// this rank alone.
 pub trait Engine: std::fmt::Debug {
     /// Returns the mean loss of a batch, and writes the gradient of the loss for every parameter into `gradient`.
     /// Doesn't change the parameters.
     ///
     /// # Errors
-    /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, if the loss is NaN, infinite, or
-    ///   without its penalty at least 2^24, or if a membrane potential is NaN or infinite.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, if the loss is NaN or infinite,
+    ///   if the loss without its penalty is at least 2^24, or if a membrane potential is NaN or infinite.
     /// - [`Interrupted`](tonic_base::Error::Interrupted) after an interruption, for example Ctrl-C.
     ///
     /// After an error, the content of `gradient` is unspecified.
@@ -44,8 +45,8 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]>;
 
-    /// Returns the spike counts of each hidden layer for a batch, from input to output: of a network in training, whose
-    /// norms use the statistics of the batch, without dropout. Doesn't read the labels.
+    /// Returns the spike counts of each hidden layer for a batch, the layer next to the input first. Norms use the
+    /// statistics of the batch, as in training. Dropout is off. Doesn't read the labels.
     ///
     /// # Errors
     /// The errors of [`Engine::forward`].
@@ -69,8 +70,8 @@ pub trait Engine: std::fmt::Debug {
         None
     }
 
-    /// How long several ranks have copied and added up sums in host memory so far, without waits for other ranks. 0 on the
-    /// CPU.
+    /// Returns how long this rank has copied and added up sums in host memory so far, if several ranks train on GPUs.
+    /// Waits for other ranks don't count. Returns 0 on the CPU.
     fn exchange_time(&self) -> Duration {
         Duration::ZERO
     }
@@ -204,15 +205,43 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
     }
 }
 
-/// Training stops if the loss of a batch, without its penalty, reaches this number. Logits that give such a loss are too
-/// large for the precision of float32.
+/// Training stops if the loss of a batch, without its penalty, reaches this number. Logits that give such a loss are
+/// too large for the precision of float32.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
-/// Returns `result`, or an error if the loss is NaN or infinite, or without its penalty at least [`MAX_LOSS`].
+/// Returns `result`, or an error if the loss is NaN or infinite, or if the loss without its penalty is at least
+/// [`MAX_LOSS`].
 pub(crate) fn check_loss(result: BatchLoss) -> Result<BatchLoss, KernelError> {
     let BatchLoss { loss, penalty, .. } = finite(result)?;
     let loss = loss - penalty;
     if loss < MAX_LOSS { Ok(result) } else { Err(KernelError::HugeLoss { loss }) }
+}
+
+/// Returns [`KernelError::NonFinitePotential`] if a potential of any rank is NaN or infinite. The error names the
+/// lowest such hidden layer of all ranks. `layer` is this rank's lowest such layer, from 1, or 0 if there is none.
+pub(crate) fn check_potentials(ranks: Ranks, layer: u32) -> Result<(), KernelError> {
+    let [lowest] = ranks.fold_array([f64::INFINITY], |[lowest]| {
+        if layer > 0 {
+            *lowest = lowest.min(layer.into());
+        }
+    });
+    if lowest.is_finite() { Err(KernelError::NonFinitePotential { layer: lowest as usize }) } else { Ok(()) }
+}
+
+/// Returns the first error in `ended` that is not [`KernelError::NonFinitePotential`]. If there is none, returns the
+/// result of [`check_potentials`]. `ended` has the results of the parts of a batch.
+pub(crate) fn first_error(ranks: Ranks, ended: Vec<Result<()>>) -> Result<()> {
+    let mut lowest = 0;
+    for ended in ended {
+        match ended {
+            Err(Error::Kernel(KernelError::NonFinitePotential { layer })) if lowest == 0 || (layer as u32) < lowest => {
+                lowest = layer as u32;
+            }
+            Err(Error::Kernel(KernelError::NonFinitePotential { .. })) => {}
+            other => other?,
+        }
+    }
+    Ok(check_potentials(ranks, lowest)?)
 }
 
 pub(crate) fn finite(result: BatchLoss) -> Result<BatchLoss, KernelError> {

@@ -8,13 +8,13 @@
 //   STRIDE elements apart.
 // - term: the product of two tiles. A tile of a matrix product is the sum of its terms; their number is the depth.
 // - stage: one of 1 to 3 buffers in shared memory, each for the tiles of a term. If the weights are resident, the block
-//   keeps those of all terms next to the stages instead.
+//   keeps the weights of all terms next to the stages, and a stage has no weights.
 //
-// A float32 w is the sum of three pieces, w = w0 + w1 + w2. Each piece is the bfloat16 nearest to what the pieces
-// before it leave. Spike counts up to 256 are one piece. Products of pieces are exact. Tensor cores add them in float32
-// and truncate towards zero: over thousands of steps, the error is a ten-thousandth of a sum. With more than one piece,
+// A float32 w is the sum of three pieces, w = w0 + w1 + w2. Each piece is the bfloat16 nearest to w minus the pieces
+// before it. Spike counts up to 256 are one piece. Products of pieces are exact. Tensor cores add them in float32 and
+// truncate towards zero: over thousands of steps, the error is a ten-thousandth of a sum. With more than one piece,
 // tensor cores therefore add only within a term, and terms are added with float32 rounding. The error is then at most a
-// part in a million.
+// millionth of a sum.
 //
 // Sizes (TILE, STRIDE, PLANE, BLOCK_THREADS, ...) and the constants of the exponential are macros that Rust defines:
 // see kernel/program.rs.
@@ -43,7 +43,18 @@ __device__ __forceinline__ void mma_16816(float (&d)[4], const u32 (&a)[4], cons
 }
 #endif
 
-// Adds up a number of each thread of a block, in halves. The first thread gets the sum.
+template <typename T>
+__device__ __forceinline__ bool is_finite(T x) {
+    return x - x == 0;
+}
+
+// Stores in `state` that hidden layer `layer` has a potential that is NaN or infinite. The layers run in their order,
+// so `state` keeps the lowest such layer. All threads of a layer write the same number.
+__device__ __forceinline__ void note_overflow(State& state, u32 layer) {
+    if (state.overflowed == 0) state.overflowed = layer + 1;
+}
+
+// Adds up one number per thread of a block, in a fixed order. Only the first thread gets the sum.
 __device__ __forceinline__ double block_sum(double own) {
     double* sums = (double*)dynamic_shared_memory(); // (BLOCK_THREADS,)
     sums[threadIdx.x] = own;
@@ -165,8 +176,9 @@ __device__ __forceinline__ void load_matrices(u32 (&out)[4], const bf16* plane, 
 #endif
 }
 
-// A warp's 32 by 16 numbers of a tile of a product: [16 rows][8 columns][fragment]. Of the eight warps that multiply,
-// four have the upper half of the tile, and four the lower half.
+// A warp's 32 by 16 numbers of a tile of a product: at[m][n] is the fragment of 16 rows from row 16 m on, and of 8
+// columns from column 8 n on. Of the eight warps that multiply, four have the upper half of the tile, and four the
+// lower half.
 struct Sums {
     float at[2][2][4];
     enum { COUNT = 16 };
@@ -196,7 +208,7 @@ __device__ __forceinline__ void add_products(Sums& sums, const u32 (&a)[A][2][4]
         }
 }
 
-// Calls `add` to add a term to the sums. With several pieces, it adds to sums of its own first.
+// Calls `add` to add a term to the sums. With several pieces, `add` gets sums of 0, which are then added to `sums`.
 template <int pieces, typename Add>
 __device__ __forceinline__ void add_term(Sums& sums, Add add) {
     if (pieces == 1) {
@@ -256,8 +268,8 @@ __device__ __forceinline__ void store(const Sums& sums, float* tile, size_t stri
             }
 }
 
-// BLOCK_THREADS threads copy tiles of a matrix of `width` columns into planes, asynchronously. What depends only on the
-// thread is computed once.
+// BLOCK_THREADS threads copy tiles of a matrix of `width` columns into planes, asynchronously. The constructor computes
+// once what depends only on the thread.
 struct TileCopy {
     size_t first, next;
     u32 to;
@@ -286,7 +298,7 @@ struct TileCopy {
     }
 };
 
-// Goes through the terms of a product: for each tile of steps, 0 to depth - 1. It needs no divisions.
+// Counts through the terms of a product without divisions: for each tile of steps, k goes from 0 to depth - 1.
 struct Term {
     u32 tile = 0, k = 0, depth;
 
@@ -300,8 +312,8 @@ struct Term {
     }
 };
 
-// Calls `load` and then `use` for each of `terms` terms, with the index of its stage. There are 1 to 3 stages. With
-// more than one, the next terms are loaded while one is used.
+// Calls `load` and then `use` for each of `terms` terms, with the index of the term's stage. There are 1 to 3 stages.
+// With more than one stage, the next terms are loaded while one term is used.
 template <typename Load, typename Use>
 __device__ __forceinline__ void pipeline(u32 terms, u32 stages, Load load, Use use) {
     u32 to = 0, from = 0, next = 0;
@@ -324,7 +336,7 @@ __device__ __forceinline__ void pipeline(u32 terms, u32 stages, Load load, Use u
     }
 }
 
-// The largest integer of at most v, or 0 if v is negative, for v below SMALL. NaN stays NaN. It takes a third of the
+// v rounded down to an integer, or 0 if v is negative. v must be below SMALL. NaN stays NaN. This takes a third of the
 // time of truncf and a comparison.
 #define SMALL 4194304.0f
 __device__ __forceinline__ float whole_below_small(float v) {

@@ -80,6 +80,13 @@ for_each_isa! {
     }
 }
 
+/// Returns whether all potentials at the last step are finite. A potential that is NaN or infinite stays so until the
+/// last step, unless there is a lower bound. `v` is as in [`forward`].
+pub(crate) fn ends_finite(v: &[Tile], stride: usize, steps: usize) -> bool {
+    let mut last = v.chunks_exact(stride.max(1)).filter_map(|v| v[..steps].last());
+    last.all(|v| v.iter().all(|v| v.is_finite()))
+}
+
 /// Does the work of [`forward`], two tiles of neurons at a time.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(

@@ -1,6 +1,6 @@
-// Runs a layer forward in time. In the first layer, the currents are sums of rows of W^T in float32, one for each
-// active cell, or a product with the dense input. In the other layers, they are a product with the spikes of the layer
-// before.
+// Runs a layer forward in time. In the first layer, the currents are sums in float32 of count times row of W^T, over
+// the active cells, or a product with the dense input. In the other layers, the currents are a product with the spikes
+// of the layer before.
 
 // Runs TILE neurons, beginning with neuron n0, step by step. TILE threads have one neuron each: neuron n0 + column.
 struct Forward {
@@ -8,11 +8,11 @@ struct Forward {
     Neuron neuron;
     u32 sample, n0, column, steps;
     bool simple;
-    float u, total, largest; // potential after a step; sum and maximum of the spikes per step
+    float u, v_last, total, largest; // potentials after and before a step's spikes; sum and maximum of the spikes
 
     __device__ __forceinline__ Forward(const ForwardArgs& args, u32 sample, u32 n0, u32 column, u32 steps)
-        : args(args), neuron(args.neuron), sample(sample), n0(n0), column(column), steps(steps), u(0.0f), total(0.0f),
-          largest(0.0f) {
+        : args(args), neuron(args.neuron), sample(sample), n0(n0), column(column), steps(steps), u(0.0f), v_last(0.0f),
+          total(0.0f), largest(0.0f) {
         simple = neuron.theta == 1.0f && neuron.lower == __uint_as_float(0xff800000u);
     }
 
@@ -50,11 +50,12 @@ struct Forward {
                 const float v = u + x[i], s = whole_below_small(v);
                 u = v - s;
                 at[i * STRIDE] = v;
+                v_last = v;
                 total += s;
                 largest = fmaxf(largest, s);
             }
             if (largest < SMALL) return;
-            u = u_before, total = total_before; // again, with potentials of any size
+            u = u_before, total = total_before; // compute the steps again, for potentials of any size
         }
 #pragma unroll
         for (int i = 0; i < AHEAD; i++) {
@@ -66,6 +67,7 @@ struct Forward {
                 u = u < neuron.lower ? neuron.lower : u;
             }
             at[i * STRIDE] = v;
+            v_last = t + i < count ? v : v_last;
             s = t + i < count ? s : 0.0f; // values after the last step are not read
             total += s;
             largest = fmaxf(largest, s);
@@ -93,10 +95,11 @@ struct Forward {
     __device__ __forceinline__ void end() const {
         if (args.totals) args.totals[(size_t)sample * args.width + n0 + column] = total;
         if (args.spikes && largest > 256.0f) args.state->rounded = 1;
+        if (!is_finite(v_last)) note_overflow(*args.state, args.layer);
     }
 };
 
-// Entries (cell, count) of a tile of frames. Shared memory has at most ENTRIES of them at a time.
+// Entries (cell, count) of a tile of frames. Shared memory has at most ENTRIES entries at a time.
 struct Entries {
     u32* starts;  // (2, TILE + 4): where each frame begins, and the last one ends, in this tile and the next
     uint2* there; // (ENTRIES,): cell, and count as float32
@@ -260,19 +263,20 @@ __device__ __forceinline__ void forward_dense(const ForwardArgs& args) {
         if (loaded.is_last()) before += (size_t)TILE * args.before_width;
         loaded.advance();
     };
-    // The neurons' steps are divided evenly among the terms of a tile. Each term adds TILE / AHEAD to `due`; for each
-    // `depth` in it, AHEAD steps are due. `next` is the first step that has not been done.
+    // The neurons' steps are divided evenly among the terms of a tile. Each term adds TILE / AHEAD to `due`. While
+    // `due` is at least `depth`, AHEAD steps are computed and `due` decreases by `depth`. `next` is the first step that
+    // has not been computed.
     u32 due = 0;
     int next = 0;
-    // While one tile of currents is computed, the neurons step through the tile before it, and v of the tile before
-    // that is written.
+    // While the currents of one tile are computed, the neurons step through the tile before, and v of the tile two
+    // before is written.
     pipeline((tiles + 2) * depth, args.stages, load, [&](u32 stage) {
         const u32 tile = used.tile, k = used.k;
         const bool last = used.is_last();
         used.advance();
         float* currents = both_currents + tile % 2 * PLANE;
         if (!has_neuron && k == 0 && tile > 1) forward.write((tile - 2) * TILE, currents);
-        if (depth == 1) __syncthreads(); // otherwise the end of a term is between this and the next currents
+        if (depth == 1) __syncthreads(); // with more terms, the barrier of `pipeline` comes before the next `store`
         if (has_neuron) {
             if (tile == 0 || tile > tiles) return;
             if (k == 0) due = next = 0;

@@ -1,8 +1,8 @@
 //! Structs that the host and the CUDA kernels exchange. Their definitions in CUDA C++ are generated.
 //!
-//! Shapes such as (batch, time, width) use the names of fields. "Pieces" are bfloat16 numbers (here `u16`) whose sum
-//! is one number of higher precision. lambda is the gradient of the loss with respect to the input currents of a
-//! layer.
+//! Shapes such as (batch_size, time, width) use the names of fields. "Pieces" are bfloat16 numbers (here `u16`) whose
+//! sum is one number of higher precision. lambda is the gradient of the loss with respect to the outputs of a linear
+//! layer, which are the input currents of neurons without norm.
 
 use crate::gpu::{Address, kernel_structs};
 use crate::kernel::iaf::Neuron;
@@ -17,7 +17,8 @@ kernel_structs! {
         pub(crate) frames: u32,
         /// Index of the sample's class, from 0.
         pub(crate) label: u32,
-        /// Index of the sample in its set. With [`DrawOrder::one_batch`], the key of its random numbers.
+        /// Index of the sample in its set, from which the key of its random numbers is made. With
+        /// [`DrawOrder::one_batch`], that key itself.
         pub(crate) key: u64,
     }
 
@@ -47,7 +48,7 @@ kernel_structs! {
     pub(crate) struct DrawOrder {
         /// One permutation for the samples of each window (a group of chunks). Null if `shuffled` is 0.
         pub(crate) window_permutations: Address<DrawPermutation>,
-        /// Number of samples that the epoch draws.
+        /// Number of samples in this order.
         pub(crate) end: u64,
         /// Position in the epoch at which this order starts. 0 for a whole epoch.
         pub(crate) first: u64,
@@ -73,9 +74,9 @@ kernel_structs! {
 
     /// State of the epoch and of training, in GPU memory. The kernel `draw` advances it by one batch.
     pub(crate) struct State {
-        /// Where the next batch begins: an index in the order of the epoch.
+        /// Where the next batch begins: a position in the epoch.
         pub(crate) next: u64,
-        /// Where the current batch begins: an index in the order of the epoch.
+        /// Where the current batch begins: a position in the epoch.
         pub(crate) begin: u64,
         /// Number of parameter updates since the start of training, including the current batch's update.
         pub(crate) updates: u64,
@@ -85,8 +86,11 @@ kernel_structs! {
         pub(crate) batch: u32,
         /// Number of batches drawn since the start of the epoch, or since a resume.
         pub(crate) batches: u32,
-        /// 1 after a loss that is NaN or infinite. Later batches are then empty, and the parameters don't change.
+        /// 1 after a loss or a potential that is NaN or infinite. Later batches are then empty, and the parameters
+        /// don't change.
         pub(crate) stopped: u32,
+        /// Number of the lowest hidden layer, from 1, with a potential that is NaN or infinite. 0 if there is none.
+        pub(crate) overflowed: u32,
         /// 1 if a neuron spiked more than 256 times in a time step, so that its spike count was rounded to bfloat16.
         pub(crate) rounded: u32,
     }
@@ -107,12 +111,14 @@ kernel_structs! {
     }
 
     pub(crate) struct BatchScore {
-        /// Mean cross entropy of the batch, weighted by class if there are class weights, and the penalty.
+        /// Loss of the batch: the mean cross entropy, weighted by class if there are class weights, plus the penalty.
         pub(crate) loss: f64,
         /// Penalty for spike rates.
         pub(crate) penalty: f64,
         pub(crate) correct: u32,
         pub(crate) samples: u32,
+        /// [`State::overflowed`] after the batch.
+        pub(crate) overflowed: u32,
     }
 
     /// Arguments of the kernel `draw`, which chooses the samples of the next batch.
@@ -134,7 +140,7 @@ kernel_structs! {
         pub(crate) columns: SampleColumns,
         /// Output: dense frames, (batch, steps, cells).
         pub(crate) dense: Address<f32>,
-        /// Where the batch begins: an index in the order of the epoch.
+        /// Where the batch begins: an index in `order`.
         pub(crate) position: u64,
         /// Number of frames per sample in the output. Longer samples are cut, shorter samples are padded with zeros.
         pub(crate) steps: u32,
@@ -213,6 +219,8 @@ kernel_structs! {
         pub(crate) resident: u32,
         /// Number of buffers for operands of the matrix product, 1 to 3.
         pub(crate) stages: u32,
+        /// Index of the hidden layer, from 0.
+        pub(crate) layer: u32,
     }
 
     /// Arguments of the kernel `count_spikes`, which counts the spikes of a hidden layer.
@@ -220,11 +228,11 @@ kernel_structs! {
         pub(crate) state: Address<State>,
         pub(crate) drawn: Address<Drawn>,
         pub(crate) neuron: NeuronArgs,
-        /// Membrane potentials of the layer, (batch, time, width).
+        /// Membrane potentials of the layer, (batch_size, time, width).
         pub(crate) v: Address<f32>,
-        /// Output: number of spikes of each neuron in each sample, (batch, width).
+        /// Output: number of spikes of each neuron in each sample, (batch_size, width).
         pub(crate) spikes: Address<f64>,
-        /// Output: number of time steps with a spike, for each neuron in each sample, (batch, width).
+        /// Output: number of time steps with a spike, for each neuron in each sample, (batch_size, width).
         pub(crate) active_steps: Address<u32>,
         /// Maximum number of time steps per sample, rounded up to a multiple of `TILE`.
         pub(crate) time: u32,
@@ -298,15 +306,15 @@ kernel_structs! {
     pub(crate) struct ReadoutArgs {
         pub(crate) state: Address<State>,
         pub(crate) drawn: Address<Drawn>,
-        /// Spike counts of the last hidden layer summed over time, (batch, width).
+        /// Spike counts of the last hidden layer summed over time, (batch_size, width).
         pub(crate) totals: Address<f32>,
         /// Transposed weight matrix W^T of the readout, (neurons, classes).
         pub(crate) weights: Address<f32>,
         /// Biases of the readout, (classes,).
         pub(crate) bias: Address<f32>,
-        /// Output of `readout`: logits, (batch, classes).
+        /// Output of `readout`: logits, (batch_size, classes).
         pub(crate) logits: Address<f32>,
-        /// Output of `readout`: gradient of the loss with respect to the logits, (batch, classes).
+        /// Output of `readout`: gradient of the loss with respect to the logits, (batch_size, classes).
         pub(crate) gradient: Address<f32>,
         /// Output of `readout`: loss of each sample of the epoch or of the batch, see `by_position`.
         pub(crate) losses: Address<f64>,
@@ -314,20 +322,22 @@ kernel_structs! {
         pub(crate) predicted: Address<u32>,
         /// Output of `readout`: label of each sample of the epoch or of the batch, see `by_position`.
         pub(crate) labels: Address<u32>,
-        /// Output of `readout`: gradient for the last hidden layer's spikes, (batch, width). Null in an evaluation.
+        /// Output of `readout`: gradient for the last hidden layer's spikes, (batch_size, width). Null in an
+        /// evaluation.
         pub(crate) row: Address<f32>,
         /// Output of `readout_gradient`: gradients of W^T and, in the last row, of the biases, (neurons + 1, classes).
         pub(crate) out: Address<f32>,
         /// Weight of each class in the loss, (classes,). Null if the loss is the plain mean.
         pub(crate) class_weights: Address<f32>,
-        /// Output with label smoothing: loss of each sample, times its weight, (batch,).
+        /// Output with label smoothing: loss of each sample, with its class weights but not yet divided by the sum of
+        /// the batch's weights, (batch_size,). Null without label smoothing.
         pub(crate) smoothed: Address<f64>,
         /// Penalty of each hidden layer and sample, (penalty_layers, batch_size).
         pub(crate) penalties: Address<f64>,
         /// Sum of the weights of all classes.
         pub(crate) weight_sum: f64,
-        /// Sum of the weights of all samples of the batch, of all ranks. 0 if this process has the whole batch: the
-        /// kernels then add up the weights themselves.
+        /// Sum of the weights of the batch's samples on all ranks. 0 if this process has the whole batch: the kernels
+        /// then add up the weights themselves.
         pub(crate) whole_weight: f64,
         /// Label smoothing, from 0 to below 1.
         pub(crate) smoothing: f64,

@@ -1,10 +1,12 @@
-// Gradients of the weights of all layers and of the readout's bias. (The bias gradient of a hidden layer is lambda
-// summed over time, by iaf_backward.cu, and over samples, by the kernel `update`.)
+// Gradients of the weights of all layers, and in integrate-and-fire networks of the readout's bias. (There, the bias
+// gradient of a hidden layer is lambda summed over time, by iaf_backward.cu, and over samples, by the kernel `update`. In
+// layered networks, `layer_gradient` in cell/tile.cu computes the gradients of biases.) `readout_gradient` also writes
+// the score of the batch, in layered networks only that.
 //
 // The weight gradient of a hidden layer is the sum of input times lambda over all samples and steps: a product on
 // tensor cores, with one term for each tile of steps of each sample. A block computes two tiles of W^T, one below the
-// other, which share lambda. The samples are split among blocks. The kernel `update` adds their partial sums in a fixed
-// order.
+// other, which share lambda. The samples are split among blocks. The kernel `update` adds the blocks' partial sums in a
+// fixed order.
 
 // Writes the cells `m0` to `m0 + TILE` of the TILE frames from t0 on into INPUT_PIECES planes: LANES threads per frame.
 __device__ __forceinline__ void inflate_tile(
@@ -38,7 +40,7 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
     constexpr int A = from == From::SPIKES ? 1 : INPUT_PIECES;
     constexpr int stage_size = (2 * A + PIECES) * PLANE;
     u32 tiles = args.width / TILE, m0 = blockIdx.x / tiles * 2 * TILE, n0 = blockIdx.x % tiles * TILE;
-    const int inputs = m0 + TILE < args.before_width ? 2 : 1; // number of tiles
+    const int inputs = m0 + TILE < args.before_width ? 2 : 1; // number of tiles of inputs
     u32 each = (args.batch_size + gridDim.y - 1) / gridDim.y, samples = args.state->samples;
     u32 first = blockIdx.y * each;
     bf16* stages = (bf16*)dynamic_shared_memory();
@@ -102,7 +104,8 @@ KERNEL(weight_gradient_cells, GradientArgs, BLOCK_THREADS) {
 }
 
 // Writes the score of the batch: the mean loss, weighted by class if there are class weights, and the number of correct
-// samples. If several ranks share the batch, the sum of their scores is that of the whole batch. Sums are added in halves, which is a fixed order.
+// samples. If several ranks share the batch, the sum of their scores is the score of the whole batch. Every sum has a
+// fixed order.
 __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& state, u32 samples) {
     double* losses = (double*)dynamic_shared_memory();
     u32* correct = (u32*)(losses + blockDim.x);
@@ -130,13 +133,13 @@ __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& stat
     }
     if (threadIdx.x > 0) return;
     loss = losses[0] / (args.whole_weight > 0.0 ? args.whole_weight : weights[0]) + penalties[0];
-    args.scores[state.batch] = {loss, penalties[0], correct[0], samples};
-    if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
+    args.scores[state.batch] = {loss, penalties[0], correct[0], samples, state.overflowed};
+    if (!is_finite(loss) || state.overflowed) state.stopped = 1; // no update, and no further batch
 }
 
-// The gradients of the readout, WARP numbers per block. Each warp adds up every eighth sample, and the sums of the warps
-// are added in order. The last block writes the score of the batch instead. All steps of a sample have the same
-// gradient, because the readout is summed over time.
+// Computes the gradients of the readout's parameters, WARP numbers per block. Each of the eight warps adds up every
+// eighth sample, and the sums of the warps are added in order. The last block writes the score of the batch instead.
+// All steps of a sample have the same gradient, because the readout is summed over time.
 KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
     State& state = *args.state;
     const u32 samples = state.samples;
@@ -150,7 +153,7 @@ KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
     const u32 warp = threadIdx.x / WARP;
     const u64 i = (u64)blockIdx.x * WARP + threadIdx.x % WARP;
     const u32 h = (u32)(i / args.classes), k = (u32)(i % args.classes);
-    // The sum of times(b) * gradient over the warp's samples. `ahead` numbers of each are loaded together.
+    // The sum of times(b) * gradient over the warp's samples b. The numbers of `ahead` samples are loaded together.
     auto sum_of = [&](auto times) {
         float sum = 0.0f;
         for (u32 b0 = warp; b0 < samples; b0 += warps * ahead) {

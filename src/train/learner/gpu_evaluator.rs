@@ -96,6 +96,7 @@ impl GpuEvaluator {
             each(on_device)?;
             progress.add(*batch as u64);
             Ok(true)
-        })
+        })?;
+        on_device.check_potentials()
     }
 }

@@ -54,8 +54,8 @@ impl GpuNetwork {
         self.run(stream, source, steps, Pass::Evaluation)
     }
 
-    /// Queues the kernels that choose the next batch and run it through all layers. [`Pass::Measuring`] needs the buffers
-    /// for training.
+    /// Queues the kernels that choose the next batch and run it through all layers. [`Pass::Measuring`] needs the
+    /// buffers for training.
     pub(super) fn run(&self, stream: &Stream, source: BatchSource, steps: Option<usize>, pass: Pass) -> Result<()> {
         self.draw(stream, source, steps)?;
         if let Some(input) = self.input.as_ref().filter(|input| input.feeds_forward()) {
@@ -133,6 +133,7 @@ impl GpuNetwork {
                 neurons: layer.neurons as u32,
                 resident: product.resident.into(),
                 stages: product.stages,
+                layer: i as u32,
             };
             let blocks = layer.blocks(self.extent.batch);
             match (i, before) {
@@ -168,7 +169,7 @@ impl GpuNetwork {
     pub fn step(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
         self.draw(stream, source, steps)?;
         if let Some(input) = &self.input {
-            // The forward pass waits for the dense input only if it reads it.
+            // The forward pass waits for the dense input only if the pass reads this input.
             if input.feeds_forward() {
                 self.write_input(stream, source, input)?;
             } else {
@@ -182,7 +183,7 @@ impl GpuNetwork {
         match &self.body {
             Body::Iaf(hidden, neuron) => self.backward_iaf(stream, source, hidden, *neuron)?,
             Body::Layered(layered) => {
-                // One block, which only adds up the batch's score.
+                // With one block, this kernel only adds up the score of the batch.
                 self.program.readout_gradient.launch(&self.side, [1, 1], &self.readout_args())?;
                 self.backward_layered(stream, source, layered)?;
             }
@@ -196,7 +197,7 @@ impl GpuNetwork {
         }
     }
 
-    /// Queues the update of the parameters, after the clipping of their gradients.
+    /// Queues the update of the parameters. If the optimiser clips gradients, queues the clipping first.
     fn update(&self, stream: &Stream) -> Result<()> {
         let update = &self.program.update;
         let Some(clip_norm) = self.optimiser.config.and_then(|config| config.clip_norm) else {
@@ -217,7 +218,7 @@ impl GpuNetwork {
     }
 
     fn backward_iaf(&self, stream: &Stream, source: BatchSource, hidden: &[Hidden], neuron: NeuronArgs) -> Result<()> {
-        // One more block adds up the batch's score.
+        // One more block adds up the score of the batch.
         let numbers = (self.readout.neurons + 1) * self.shape.classes;
         let blocks = [numbers.div_ceil(WARP) + 1, 1];
         self.program.readout_gradient.launch(&self.side, blocks, &self.readout_args())?;
@@ -277,8 +278,8 @@ impl GpuNetwork {
         }
     }
 
-    /// Calls `launch`, which queues a kernel that computes `len` sums over the samples of a batch, and uses them. If several
-    /// ranks share the batch, they add up the sums in between.
+    /// Calls `launch`, which queues a kernel that needs `len` sums over the samples of a batch. If several ranks share
+    /// the batch, calls `launch` twice, and the ranks add up the sums in between.
     pub(super) fn over_ranks(&self, stream: &Stream, len: usize, launch: impl Fn(Totals) -> Result<()>) -> Result<()> {
         match &self.across {
             Some(across) => across.launch_twice(stream, len, launch),
@@ -320,8 +321,9 @@ impl GpuNetwork {
         kernel.launch_sized(stream, blocks, product.bytes, &args)
     }
 
-    /// Queues `update` or `pack`. `clipped` is given if gradients are clipped: null to compute the gradients only, or the
-    /// factor to update the parameters with the gradients that were computed.
+    /// Queues `update` or `pack`. `clipped` is `None` if gradients are not clipped. A null address makes `update` only
+    /// compute the gradients. The address of a factor makes `update` update the parameters with these gradients, times
+    /// the factor.
     pub(super) fn launch_parameters(
         &self,
         stream: &Stream,

@@ -11,7 +11,7 @@ use crate::engine::gpu_network::buffers::{
 };
 use crate::engine::gpu_network::layered::{self, Layered};
 use crate::engine::gpu_network::table::Table;
-use crate::engine::step::{Pass, Prediction};
+use crate::engine::step::{Pass, Prediction, check_potentials};
 use crate::error::{BaseFault, Error, Result};
 use crate::gpu::{Buffer, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
@@ -61,7 +61,7 @@ pub(super) enum Body {
 /// Checks that the kernels of a GPU compute these layers.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) with the names of the layers that they don't compute.
+/// [`Unavailable`](tonic_base::Error::Unavailable) with the names of the layers that the kernels don't compute.
 pub(crate) fn check_layers(layers: &Layers) -> Result<()> {
     match &*layered::missing(layers) {
         [] => Ok(()),
@@ -127,7 +127,7 @@ impl GpuNetwork {
         })
     }
 
-    /// Makes training steps together with other ranks. `architecture` is that of the network.
+    /// Sets the ranks that make training steps together. `architecture` is that of the network.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
@@ -147,7 +147,8 @@ impl GpuNetwork {
         }
     }
 
-    /// Number of samples in the batch of all ranks, and the sum of their weights. 0 if this process has the whole batch.
+    /// Number of samples in the batch of all ranks, and the sum of their weights in the loss. Both are 0 if this
+    /// process has the whole batch.
     pub(super) fn whole(&self) -> [f64; 2] {
         self.across.as_ref().map_or([0.0; 2], |across| across.whole)
     }
@@ -184,7 +185,7 @@ impl GpuNetwork {
         self.renew(stream, &network.parameters)
     }
 
-    /// Copies other parameters of the loaded network to the GPU, and other running statistics.
+    /// Copies new values of the loaded network's parameters and running statistics to the GPU.
     pub(crate) fn renew(&mut self, stream: &Stream, parameters: &Parameters) -> Result<()> {
         let (flat, statistics) = (parameters.flat(), parameters.statistics());
         let (host, at) = (self.host.as_mut_slice()?, flat.len());
@@ -222,8 +223,17 @@ impl GpuNetwork {
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn begin(&mut self, stream: &Stream, next: u64, updates: u64) -> Result<()> {
-        self.begun.as_mut_slice()?[0] =
-            State { next, begin: next, updates, samples: 0, batch: 0, batches: 0, stopped: 0, rounded: 0 };
+        self.begun.as_mut_slice()?[0] = State {
+            next,
+            begin: next,
+            updates,
+            samples: 0,
+            batch: 0,
+            batches: 0,
+            stopped: 0,
+            overflowed: 0,
+            rounded: 0,
+        };
         stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
@@ -241,6 +251,14 @@ impl GpuNetwork {
     /// Reads the state of training from the GPU. Returns an error if earlier work failed.
     pub(crate) fn state(&self) -> Result<State> {
         Ok(self.state.read()?[0])
+    }
+
+    /// Returns an error if a potential was NaN or infinite since the last [`begin`](Self::begin), on this GPU.
+    ///
+    /// # Errors
+    /// [`KernelError::NonFinitePotential`]. [`Error::Cuda`](crate::Error::Cuda) if earlier work failed.
+    pub(crate) fn check_potentials(&self) -> Result<()> {
+        Ok(check_potentials(Ranks::solo(), self.state()?.overflowed)?)
     }
 
     /// Reads the parameters from the GPU, as one flat list.
@@ -262,9 +280,8 @@ impl GpuNetwork {
         Ok([self.optimiser.mean.read()?, squares])
     }
 
-    /// Returns the spike counts of each hidden layer for a batch, whose statistics the norms use. Needs the buffers for
-    /// training (`Extent::trains`).
-    /// Call [`begin`](Self::begin) before the next training step.
+    /// Returns the spike counts of each hidden layer for a batch. The norms use the statistics of this batch. Needs the
+    /// buffers for training (`Extent::trains`). Call [`begin`](Self::begin) before the next training step.
     pub(crate) fn spikes(
         &mut self,
         stream: &Stream,
@@ -273,6 +290,7 @@ impl GpuNetwork {
     ) -> Result<Vec<SpikeCounts>> {
         self.begin(stream, 0, 0)?;
         self.run(stream, source, steps, Pass::Measuring)?;
+        self.check_potentials()?;
         let drawn = self.drawn(samples)?.iter().map(|drawn| u64::from(drawn.steps)).sum();
         let mut layers = Vec::new();
         for (&neurons, counted) in self.shape.hidden.iter().zip(&self.counted) {
@@ -299,8 +317,8 @@ impl GpuNetwork {
         Ok(())
     }
 
-    /// Like [`read_gradients`](Self::read_gradients), for the gradients of all ranks. `is_empty` says whether this rank had
-    /// no samples.
+    /// Like [`read_gradients`](Self::read_gradients), but adds up the gradients of all ranks. `is_empty` says whether
+    /// this rank had no samples.
     pub(crate) fn add_gradients(&mut self, stream: &Stream, to: &mut Parameters, is_empty: bool) -> Result<()> {
         let GpuNetwork { across: Some(across), gradients, host, body, .. } = self else {
             return self.read_gradients(to);
@@ -311,7 +329,8 @@ impl GpuNetwork {
         across.add_gradients(stream, (gradients, host), to.flat_mut(), is_empty)
     }
 
-    /// How long sums over ranks have taken so far, with the copies to and from the GPU and without waits for other ranks.
+    /// Returns how long the sums over ranks have taken so far, including the copies to and from the GPU. Waits for
+    /// other ranks don't count.
     pub(crate) fn exchange_time(&self) -> Duration {
         self.across.as_ref().map_or(Duration::ZERO, AcrossRanks::took)
     }

@@ -1,5 +1,5 @@
-//! Evaluations, and training steps of networks without norms: each sample passes through all layers, forward and backward,
-//! before the next sample starts. Its values thus stay in the CPU's cache.
+//! Evaluations, and training steps of networks without norms: each sample passes through all layers, in training
+//! forward and backward, before the next sample starts. The values of the sample thus stay in the CPU's cache.
 
 use rayon::prelude::*;
 use tonic_loader::Batch;
@@ -11,9 +11,9 @@ use crate::engine::layered::backward::{through_neurons, through_sample, write_ne
 use crate::engine::layered::block::{Block, Gradients, Scores, Sums};
 use crate::engine::layered::forward::{activate, currents, random_states, set_norm};
 use crate::engine::layered::pack::PackedLayer;
-use crate::engine::step::{BatchLoss, Pass, check_interrupt};
+use crate::engine::step::{BatchLoss, Pass, check_interrupt, first_error};
 use crate::engine::training_loss::BatchTerms;
-use crate::error::{Error, KernelError, Result};
+use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::norm::over_samples;
@@ -121,20 +121,6 @@ impl LayeredEngine {
         });
         first_error(Ranks::solo(), ended.collect())
     }
-}
-
-/// Returns the first error of another kind. If there is none, returns [`KernelError::NonFinitePotential`] with the lowest
-/// layer that a block of any rank has reported, on all ranks.
-fn first_error(ranks: Ranks, ended: Vec<Result<()>>) -> Result<()> {
-    let mut lowest = f64::INFINITY;
-    for ended in ended {
-        match ended {
-            Err(Error::Kernel(KernelError::NonFinitePotential { layer })) => lowest = lowest.min(layer as f64),
-            other => other?,
-        }
-    }
-    let [lowest] = ranks.fold_array([f64::INFINITY], |[of_all]| *of_all = lowest.min(*of_all));
-    if lowest.is_finite() { Err(KernelError::NonFinitePotential { layer: lowest as usize }.into()) } else { Ok(()) }
 }
 
 impl Block {

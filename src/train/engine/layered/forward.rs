@@ -56,7 +56,7 @@ impl LayeredEngine {
             }
             activate(isa, layer, i, states, (pass, is_counted), scratch, sample)
         });
-        // Not `all`, which would leave out samples.
+        // Not `all`, which would stop at the first `false` and leave out samples.
         let finite = activated.reduce(|| true, |some, others| some && others);
         // With the statistics of a shared batch, all ranks stop together.
         let finite = if pass.uses_batch() { !ranks.any(!finite) } else { finite };
@@ -64,8 +64,8 @@ impl LayeredEngine {
     }
 }
 
-/// Returns how many state variables of layer `i` start at random numbers, and whether its spikes do. `None` if all start
-/// at 0.
+/// Returns how many state variables of layer `i` start at random numbers, and whether its initial spikes are random
+/// too. Returns `None` if all states and spikes start at 0.
 pub(super) fn random_states(architecture: &Architecture, i: usize) -> Option<(usize, bool)> {
     let layers = &architecture.layers;
     let states = layers.hidden.get(i).map_or((1, false), |layer| (layer.neuron.states(), true));
@@ -159,9 +159,7 @@ pub(super) fn activate(
             iaf::forward(isa, neuron, states, stride, steps, fired);
             open.fill(u32::MAX);
             active[i + 1].set_spikes(isa, fired, states, neurons, stride, neuron);
-            states
-                .chunks_exact(stride)
-                .all(|states| states[..steps].last().is_none_or(|v| v.iter().all(|v| v.is_finite())))
+            iaf::ends_finite(states, stride, steps)
         }
         Body::Cell(constants, None) => cell::forward(isa, constants, &input, fired, open),
         Body::Cell(constants, Some(recurrent)) => {
@@ -177,7 +175,7 @@ pub(super) fn activate(
                     logits.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
                 }
             }
-            true // the loss is checked
+            true // the check of the loss finds infinite outputs
         }
         Body::Leaky(readout) => {
             logits.resize(neurons, 0.0);

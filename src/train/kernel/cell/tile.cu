@@ -1,8 +1,8 @@
-// A layer of neurons over time, between its linear layer and the next one (kernel/cell has the formulas; the structs of
-// the cells are generated from them). A thread has one neuron of one sample, and TILE threads are a block.
+// A layer of neurons over time, between its linear layer and the next linear layer (kernel/cell has the formulas, from
+// which the structs of the cells are generated). A thread has one neuron of one sample, and TILE threads are a block.
 //
-// The forward pass stores the states only before every CELL_AHEAD steps. The backward pass computes those in between again,
-// with the same operations and therefore the same bits.
+// The forward pass stores the states only before every CELL_AHEAD steps. The backward pass computes the states in
+// between again, with the same operations and therefore the same bits.
 
 // What a cell needs besides its formulas: spikes, and the surrogate gradient.
 template <typename Formulas>
@@ -36,7 +36,7 @@ struct Spiking {
     }
 };
 
-// Integrate-and-fire neurons (kernel/iaf.rs). The state is v, the potential before the spikes of its step.
+// Integrate-and-fire neurons (kernel/iaf.rs). The state is v, the potential before the step's spikes are subtracted.
 struct IafCell {
     Neuron neuron;
 
@@ -62,7 +62,7 @@ struct IafCell {
     }
 };
 
-// Calls `run` with the number of the layer's cell as its type.
+// Calls `run` with a cell of the type that `args.cell` stands for.
 template <typename Run>
 __device__ __forceinline__ void with_cell(const CellArgs& args, u32 n, Run run) {
     switch (args.cell) {
@@ -87,7 +87,7 @@ struct Start {
     }
 };
 
-// N steps of a column of (time, width), which are loaded together.
+// Loads N steps of a column of an array (time, width) together.
 template <int N>
 __device__ __forceinline__ void load_steps(float (&to)[N], const float* from, size_t width) {
 #pragma unroll
@@ -106,7 +106,7 @@ KERNEL(cell_forward, CellArgs, TILE) {
         float states[2] = {start.states[0], start.states[1]}, fired = start.spikes, largest = 0.0f;
         double total = 0.0;
         u32 active = 0;
-        // Spikes are 0 from the last step on, up to a whole tile: the products read whole tiles.
+        // After the last step, spikes are 0 up to the end of the tile, because the products read whole tiles.
         for (u32 t0 = 0; t0 < (steps + TILE - 1) / TILE * TILE; t0 += CELL_AHEAD) {
             const size_t at = (row + t0) * args.width + n;
             float y[CELL_AHEAD];
@@ -135,6 +135,7 @@ KERNEL(cell_forward, CellArgs, TILE) {
             }
         }
         if (largest > 256.0f) args.state->rounded = 1;
+        if (!is_finite(states[0]) || !is_finite(states[1])) note_overflow(*args.state, args.layer);
         if (!args.counted) return;
         args.counted[(size_t)sample * args.width + n] = total;
         args.active_steps[(size_t)sample * args.width + n] = active;
@@ -192,7 +193,7 @@ KERNEL(cell_backward, CellArgs, TILE) {
     });
 }
 
-// The value of a parameter that the kernels use.
+// The value of a parameter for neuron n, clamped to the parameter's range.
 __device__ __forceinline__ double clamped(const ParameterArgs& parameter, u32 n) {
     const float raw = parameter.values ? parameter.values[n] : parameter.fixed;
     return raw < parameter.low ? parameter.low : raw > parameter.high ? parameter.high : raw;
@@ -220,7 +221,7 @@ KERNEL(cell_constants, CellArgs, BLOCK_THREADS) {
 KERNEL(layer_gradient, CellArgs, BLOCK_THREADS) {
     const u32 n = blockIdx.x * NORM_CHANNELS + threadIdx.x % NORM_CHANNELS, samples = args.state->samples;
     constexpr int SUMS = PARAMETER_SUMS + 2;
-    double totals[SUMS + 1]; // and the number of rows
+    double totals[SUMS + 1]; // the last one is the number of time steps of all samples
     const size_t apart = (size_t)args.batch_size * args.width;
     auto add = [&](u32 b, double (&totals)[SUMS + 1]) {
         const float* from = args.sums + (size_t)b * args.width + n;
@@ -239,7 +240,7 @@ KERNEL(layer_gradient, CellArgs, BLOCK_THREADS) {
         vectors[0] = (float)(product * inverse);
         vectors[args.width] = (float)total;
     }
-    // The norm subtracts the mean, so a bias below it changes nothing.
+    // A norm subtracts the mean, so the bias of the linear layer before it changes nothing.
     vectors[2 * args.width] = args.gamma ? 0.0f : (float)total;
     if (n >= args.neurons) return;
     double p[CONSTANTS], sums[PARAMETER_SUMS], out[CONSTANTS] = {};
