@@ -1,5 +1,6 @@
-//! Opens texts with a row of cells for each event, such as CSV. A text is read once, in pieces that are parsed on all
-//! cores, and its events go into memory or, if there are many, into a temporary file.
+//! Opens texts with a row of cells for each event, such as CSV. A text is read in pieces that are parsed on all cores,
+//! and its events go into memory or, if there are many, into a temporary file. If a number doesn't fit the type of its
+//! column, the text is read again from its beginning, with a wider type.
 //!
 //! Integer times are in microseconds, and float times are in seconds, unless the caller or the name of the column
 //! (`t_ns`, `time [ms]`) gives another unit.
@@ -22,7 +23,7 @@ use crate::source::options::SourceOptions;
 use crate::source::raw::Coordinates;
 use crate::source::stream::{EventStore, EventStream};
 use crate::source::target::{Entries, Slices, Target};
-use crate::source::text::{RowFormat, Rows, Store, Table, Wrong};
+use crate::source::text::{RowFormat, Rows, Store, Table, Wrong, parse_rows};
 use crate::source::times::Timeline;
 
 /// A piece is parsed on several cores if each gets at least this many bytes.
@@ -93,7 +94,7 @@ fn parse(format: &RowFormat, piece: &[u8]) -> Vec<Rows> {
         rest = after;
     }
     let parts = parts.into_par_iter().filter(|part| !part.is_empty());
-    parts.map(|part| Rows::parse(format, part)).collect()
+    parts.map(|part| parse_rows(format, part)).collect()
 }
 
 /// The events of a text, as they are read.
@@ -150,7 +151,7 @@ impl<'a> Events<'a> {
             }
             (spare, piece, parsed) = (piece, next?, fresh);
         }
-        // The number of digits of a polarity is always the same.
+        // No warning if p is the last column, because the number of digits of a polarity is always the same.
         let last = self.plan.format.slots.last().and_then(|slot| slot.role);
         if pieces.is_open && last != Some(Role::P) && pieces.fault.is_none() {
             let line = self.lines;

@@ -75,7 +75,7 @@ pub(super) fn split(line: &[u8], separator: Option<u8>, comment: u8) -> Vec<&[u8
             ([first, after @ ..], Some(separator)) if *first == separator => after,
             ([], _) => return cells,
             ([first, ..], _) if *first == comment && comment != 0 => return cells,
-            // White space, or a word after a cell in quotes, which becomes a cell too many.
+            // White space ended the cell. A word right after a quoted cell becomes an extra cell.
             (after, _) => after,
         };
     }
@@ -93,26 +93,28 @@ impl TrimStart for [u8] {
     }
 }
 
-/// Reads eight digits at once. `None` if the first eight bytes are not all digits. Source: "Faster integer parsing" by
-/// Ivan Tolmachev, "Fast numeric string to int" by Johnny Lee.
+/// Reads eight digits at once. `None` if the eight bytes of `chunk` are not all digits; its lowest byte is the first.
 #[inline(always)]
-fn eight_digits(text: &[u8]) -> Option<u64> {
-    let chunk = u64::from_le_bytes(*text.first_chunk()?);
+fn eight_digits(chunk: u64) -> Option<u64> {
     let high = chunk & 0xf0f0_f0f0_f0f0_f0f0;
     let carry = (chunk.wrapping_add(0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0) >> 4;
-    if high | carry != 0x3333_3333_3333_3333 {
-        return None;
-    }
-    let pairs = (chunk & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(2561) >> 8;
-    let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(6_553_601) >> 16;
-    Some((fours & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32)
+    (high | carry == 0x3333_3333_3333_3333).then(|| of_eight_digits(chunk))
 }
 
-/// Reads digits and appends them to `number`. Returns the number and the text after it. The number wraps if there are
-/// too many digits.
+/// Returns the number of eight digits. The lowest byte of `chunk` is the first digit. Source: "Faster integer parsing" by
+/// Ivan Tolmachev, "Fast numeric string to int" by Johnny Lee.
+#[inline(always)]
+pub(super) fn of_eight_digits(chunk: u64) -> u64 {
+    let pairs = (chunk & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(2561) >> 8;
+    let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(6_553_601) >> 16;
+    (fours & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32
+}
+
+/// Reads digits and appends them to `number`. Returns the number and the text after the digits. The number wraps if
+/// there are too many digits.
 #[inline(always)]
 fn digits(mut text: &[u8], mut number: u64) -> (u64, &[u8]) {
-    while let Some(eight) = eight_digits(text) {
+    while let Some(eight) = text.first_chunk().and_then(|chunk| eight_digits(u64::from_le_bytes(*chunk))) {
         number = number.wrapping_mul(100_000_000).wrapping_add(eight);
         text = &text[8..];
     }
@@ -165,12 +167,18 @@ pub(super) fn number_at(text: &[u8]) -> Option<(f64, &[u8])> {
         decimals = after.len() - rest.len();
         length += decimals;
     }
-    // Both numbers are exact, so that the quotient is rounded once (Clinger's fast path).
-    if length.wrapping_sub(1) >= MOST_DIGITS || number > 1 << 53 {
+    if length.wrapping_sub(1) >= MOST_DIGITS {
         return None;
     }
-    let number = number as f64 / EXACT.get(decimals)?;
+    let number = decimal(number, decimals)?;
     Some((if is_negative { -number } else { number }, rest))
+}
+
+/// Returns the float64 nearest to `number` / 10^`decimals`. `None` if it needs more than this fast path.
+#[inline(always)]
+pub(super) fn decimal(number: u64, decimals: usize) -> Option<f64> {
+    // The number and the power of ten are exact in float64, so the quotient is rounded only once (Clinger's fast path).
+    if number > 1 << 53 { None } else { Some(number as f64 / EXACT.get(decimals)?) }
 }
 
 #[cfg(test)]

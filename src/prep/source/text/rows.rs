@@ -1,5 +1,5 @@
-//! Parses the lines of a text into columns of numbers. A line whose cells are plain numbers is parsed in one pass over
-//! its bytes; every other line is split into cells first.
+//! The columns of a text, and two ways to parse a line of it: a line whose cells are plain numbers in one pass over its
+//! bytes, every other line split into cells.
 
 use crate::source::columns::{Numbers, Role};
 use crate::source::text::cells::{Cell, number_at, split, whole_at};
@@ -100,7 +100,7 @@ fn push(column: &mut Numbers, number: i64) {
 
 impl Rows {
     /// Makes empty columns. Their capacity is about the number of rows in `text`.
-    fn new(format: &RowFormat, text: &[u8]) -> Rows {
+    pub(super) fn new(format: &RowFormat, text: &[u8]) -> Rows {
         let line = text.iter().position(|&byte| byte == b'\n').unwrap_or(text.len()) + 1;
         let most = text.len() / line * 9 / 8 + 1;
         let of = |role: Role| {
@@ -111,35 +111,8 @@ impl Rows {
         Rows { t: Vec::with_capacity(most), floats: Vec::new(), x, y, p, lines: 0, headers: 0, wrong: None }
     }
 
-    /// Parses lines. `text` ends with the end of a line.
-    pub(crate) fn parse(format: &RowFormat, text: &[u8]) -> Rows {
-        let mut rows = Rows::new(format, text);
-        let (mut rest, keeps_floats) = (text, format.keeps_floats());
-        while !rest.is_empty() {
-            let mut values = [0; 4];
-            if let Some((t, after)) = format.plain(rest, &mut values) {
-                rows.add(t, &values, keeps_floats);
-                rest = after;
-            } else {
-                let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len() - 1);
-                let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-                match format.line(line, &mut values) {
-                    Ok(Some(t)) => rows.add(t, &values, keeps_floats),
-                    Ok(None) => rows.headers += u64::from(format.is_header(line)),
-                    Err(wrong) => {
-                        rows.wrong = Some(wrong);
-                        return rows;
-                    }
-                }
-                rest = &rest[end + 1..];
-            }
-            rows.lines += 1;
-        }
-        rows
-    }
-
     #[inline(always)]
-    fn add(&mut self, t: i64, values: &[i64; 4], keeps_floats: bool) {
+    pub(super) fn add(&mut self, t: i64, values: &[i64; 4], keeps_floats: bool) {
         self.t.push(t);
         if keeps_floats {
             self.floats.push(f64::from_bits(values[0] as u64));
@@ -166,19 +139,19 @@ fn unspaced(mut text: &[u8], has_tabs: bool) -> &[u8] {
 }
 
 impl RowFormat {
-    fn keeps_floats(&self) -> bool {
+    pub(super) fn keeps_floats(&self) -> bool {
         let is_float = |slot: &Slot| slot.role == Some(Role::T) && slot.store == Store::Float;
         self.unit != TimeUnit::Seconds && self.slots.iter().any(is_float)
     }
 
-    fn is_header(&self, line: &[u8]) -> bool {
+    pub(super) fn is_header(&self, line: &[u8]) -> bool {
         self.header.as_ref().is_some_and(|header| header.as_bytes() == line.trim_ascii())
     }
 
-    /// Parses a line with plain numbers. Returns its time in microseconds, and the text after it. `None` for any other
-    /// line.
+    /// Parses a line with plain numbers. Returns its time in microseconds, and the text after the line. `None` for any
+    /// other line.
     #[inline(always)]
-    fn plain<'a>(&self, text: &'a [u8], values: &mut [i64; 4]) -> Option<(i64, &'a [u8])> {
+    pub(super) fn plain<'a>(&self, text: &'a [u8], values: &mut [i64; 4]) -> Option<(i64, &'a [u8])> {
         let (mut rest, mut time) = (text, 0);
         let (separator, spaced) = (self.separator.unwrap_or(b' '), self.separator.is_none());
         for (i, slot) in self.slots.iter().enumerate() {
@@ -225,10 +198,7 @@ impl RowFormat {
                     };
                     values[0] = value;
                 }
-                Some(Role::P) if slot.store != Store::Narrow || (-1..=127).contains(&value) => values[3] = value,
-                Some(role) if slot.store != Store::Narrow || (0..1 << 16).contains(&value) => {
-                    values[role as usize] = value;
-                }
+                Some(role) if slot.store != Store::Narrow || is_narrow(role, value) => values[role as usize] = value,
                 Some(_) => return None,
                 None => {}
             }
@@ -242,7 +212,7 @@ impl RowFormat {
 
     /// Parses any line. `line` has no line break at its end. Returns the time in microseconds. `None` for a line
     /// without events: a blank line, a comment, or the header.
-    fn line(&self, line: &[u8], values: &mut [i64; 4]) -> Result<Option<i64>, Wrong> {
+    pub(super) fn line(&self, line: &[u8], values: &mut [i64; 4]) -> Result<Option<i64>, Wrong> {
         let cells = split(line, self.separator, self.comment);
         if self.is_header(line) {
             return Ok(None);
@@ -276,12 +246,7 @@ impl RowFormat {
                 (_, Some(Cell::Infinite)) => return Err(bad("a finite number")),
                 (_, None) => return Err(bad("a number")),
             };
-            let fits = match role {
-                Role::T => true,
-                Role::P => (-1..=127).contains(&value),
-                _ => (0..1 << 16).contains(&value),
-            };
-            if slot.store == Store::Narrow && !fits {
+            if slot.store == Store::Narrow && !is_narrow(role, value) {
                 return Err(Wrong::Store(i, Store::Wide));
             }
             if role == Role::T {
@@ -307,6 +272,16 @@ impl RowFormat {
         names.len() == self.slots.len()
             && names.iter().filter(|name| role(name).is_some()).count() > 1
             && names.iter().map(role).ne(self.slots.iter().map(|slot| Role::of(&slot.name)))
+    }
+}
+
+/// Returns whether a coordinate or a polarity fits a [narrow](Store::Narrow) column.
+#[inline(always)]
+pub(super) fn is_narrow(role: Role, value: i64) -> bool {
+    match role {
+        Role::T => true,
+        Role::P => (-1..=127).contains(&value),
+        _ => (0..1 << 16).contains(&value),
     }
 }
 

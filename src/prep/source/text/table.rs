@@ -149,8 +149,8 @@ impl<'a> Table<'a> {
         self.rows.iter().map(move |row| row[i])
     }
 
-    /// Returns whether a comma in the numbers of column `i` is a decimal comma. In `12,345` it may separate thousands
-    /// instead.
+    /// Returns whether a comma in the numbers of column `i` is a decimal comma. The comma in `12,345` may separate
+    /// thousands instead.
     pub(crate) fn has_comma(&self, i: usize) -> bool {
         let mut with = self.cells(i).filter(|cell| cell.contains(','));
         let is_decimal = |cell: &str| cell.starts_with('0') || cell.split(',').skip(1).any(|digits| digits.len() != 3);
