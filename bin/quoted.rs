@@ -16,7 +16,7 @@ pub(crate) fn quoted(word: &str) -> String {
     let escaped = word.chars().map(|c| match (c, printable(c.encode_utf8(&mut [0; 4])) == c.to_string()) {
         ('\'' | '\\', _) => format!("\\{c}"),
         (_, true) => c.to_string(),
-        // As bytes, because \U needs a locale of UTF-8.
+        // Escaped byte by byte, because \U works only in a UTF-8 locale.
         _ => c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
     });
     format!("$'{}'", escaped.collect::<String>())

@@ -185,7 +185,7 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         }
         PrepError::Foreign { command: Some(command), .. } => format!("type {}", typed(command)),
         PrepError::Foreign { .. } => "then convert the HDF5, .npy or .npz file that has the events".into(),
-        // What to do with a file of a folder is in the text.
+        // For a file of a folder, the text of the error itself says what to do.
         PrepError::NotARecording { got, .. } if got.contains("`labels`") => return None,
         PrepError::NotARecording { .. } => "tonic-prep convert --help lists what is read, under --layout".into(),
         PrepError::MissingDataset { dataset, layout: "Heidelberg" | "N-TIDIGITS18", .. } => {

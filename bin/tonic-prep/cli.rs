@@ -221,7 +221,7 @@ pub(crate) enum Command {
   tonic-prep push shards/train s3://lab/ssc/train
   tonic-prep push shards/train file:///srv/sets/ssc/train")]
     Push(PushArgs),
-    /// Fetch a set from a URL. Every chunk is verified; an interrupted pull goes on where it ended
+    /// Fetch a set from a URL. Every chunk is verified; an interrupted pull continues where it stopped
     #[cfg(feature = "remote")]
     #[command(
         override_usage = "tonic-prep pull [OPTIONS] <URL> <DIR>
@@ -238,8 +238,8 @@ pub(crate) enum Command {
     #[cfg(feature = "remote")]
     #[command(after_help = "Example: tonic-prep prune s3://lab/ssc/train --keep 3")]
     Prune(PruneArgs),
-    /// Download a data set that Tonic knows, and unpack it: an interrupted download goes on where it ended, and hashes
-    /// are checked. Sets that no program can download are named with what to do by hand
+    /// Download a data set that Tonic knows, and unpack it. An interrupted download continues where it stopped, and
+    /// hashes are checked. If no program can download a data set, the command says what to do by hand
     #[cfg(feature = "remote")]
     #[command(after_help = "Examples:
   tonic-prep fetch nmnist data/nmnist

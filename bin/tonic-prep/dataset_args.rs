@@ -20,7 +20,7 @@ pub(crate) fn dataset(name: &str) -> Result<&'static Dataset, BaseError> {
 pub(crate) fn next_commands(set: &Dataset, dir: &Path, splits: &[String]) -> Vec<String> {
     let (name, dir) = (&set.name, quoted_path(dir));
     let convert = format!("tonic-prep convert --dataset {name} {dir} -o shards/{name}");
-    // A set of one split has no name for it.
+    // A data set with only one split needs no --split.
     let is_all = |split: &String| matches!(&set.splits[..], [only] if only.name == *split);
     let of_split = |split: &String| match is_all(split) {
         true => convert.clone(),

@@ -240,7 +240,7 @@ fn every_enum_of_errors_is_checked() {
                 folders.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let (source, name) = (std::fs::read_to_string(&path).unwrap(), path.strip_prefix(root).unwrap());
-                // This line itself is no derive.
+                // Only in a derive, `)]` follows. So the next line itself doesn't count.
                 let derives = source.split("thiserror::Error").skip(1).filter(|after| after.starts_with(")]"));
                 let after = derives.filter_map(|after| after.split_once(" enum ")?.1.split_once(' '));
                 found.extend(after.map(|(error, _)| (name.display().to_string(), error.to_string())));
@@ -255,7 +255,7 @@ fn every_enum_of_errors_is_checked() {
 
 #[test]
 fn every_error_says_what_to_type_next() {
-    // Some cases name folders of the repository.
+    // Some cases name folders by their paths from the root of the repository.
     std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).unwrap();
     for (source, cases) in [
         (include_str!("../../src/base/error.rs"), base()),

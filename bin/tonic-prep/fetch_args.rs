@@ -112,7 +112,7 @@ impl FetchArgs {
             fetch.notes.push(format!("{archives} {note}"));
         }
         let there = there.len();
-        // Files that were brought by hand need no download.
+        // Files that the user has put into the directory need no download.
         let (brought, missing): (Vec<_>, Vec<_>) =
             downloads.iter().partition(|download| dir.join(&download.file).is_file());
         for download in &brought {
@@ -246,7 +246,7 @@ impl Fetch<'_> {
             self.bytes += file.bytes();
             let kept = self.keep(download, md5);
             if kept.is_err() && download.md5.is_none() {
-                // The next run would take it for a file that was brought by hand.
+                // Otherwise, the next run would take the file for one that the user has put into the directory.
                 std::fs::remove_file(&target).map_err(BaseError::io(&target, "remove the damaged file"))?;
             }
             kept?;

@@ -35,7 +35,7 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
         for word in &typed {
             let value = word.strip_prefix("--output=");
             words.push(if is_level {
-                // In the folder of the part, the level of the class folders is lower by one.
+                // Seen from the folder of the part, the level of the class folders is lower by one.
                 word.parse().map_or(word.clone(), |level: u8| level.saturating_sub(1).max(1).to_string())
             } else if is_output {
                 output.insert(under(word, part)).clone()
@@ -117,7 +117,7 @@ pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) 
     let mut output = folder_of(part, given);
     let mut place = "";
     if !command.iter().skip(2).any(|word| Path::new(word).exists()) {
-        // The names of the recordings are relative to another folder than this one.
+        // The paths of the recordings are relative to a folder that is not the current one.
         output = std::path::absolute(&output).unwrap_or(output);
         place = ", in the folder from which the other parts were made";
     }

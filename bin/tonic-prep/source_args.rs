@@ -52,7 +52,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, help_heading = HEADING)]
     to_zero: bool,
     /// Unit of the times: s, ms, us or ns [default: what an attribute of the file says; else us for integers and NumPy
-    /// files, s for floats in HDF5 and for fractions in MATLAB's files]
+    /// files, s for floats in HDF5 and for fractions in texts and in MATLAB's files]
     #[arg(long, value_name = "UNIT", help_heading = HEADING)]
     time_unit: Option<TimeUnit>,
     /// Topic of a ROS bag whose events are read [default: the first with events, in the order of names]

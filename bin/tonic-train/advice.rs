@@ -108,7 +108,8 @@ pub(crate) fn for_training(warning: &Warning) -> Option<String> {
         Warning::Imbalanced { weighted: false, .. } => {
             "--class-weights balanced lets all classes count the same".into()
         }
-        // The norm undoes a factor for weights or inputs. Its own scale is learned.
+        // In networks with norms, a factor for weights or inputs has no effect, because the norm undoes it. The scale
+        // of a norm is learned.
         Warning::SilentLayers { knobs: Knobs { gain: false, .. }, .. } => {
             "start a new run with a larger --lr, or with --spike-rate 0.01,1 and surrogate = \"arctan\" in the network \
              file, with which silent neurons learn to spike"

@@ -18,7 +18,7 @@ use crate::sweep_args::SweepArgs;
 use crate::values::preset;
 use crate::view_args::{ReportArgs, ShowArgs};
 
-/// Trains networks of integrate-and-fire neurons from the shard sets that tonic-prep makes.
+/// Trains spiking networks from the shard sets that tonic-prep makes.
 ///
 /// Exit codes: 0 done; 1 system error (no such file, no permission, disk or GPU full) or a failed check; 2 wrong usage;
 /// 4 a damaged, incomplete or mismatched set or run; 5 training diverged; 130 interrupted (the run is saved; --resume
@@ -115,9 +115,9 @@ Examples:
     Predict(PredictArgs),
     /// Write a report of a run as one web page: curves, confusion matrix, classes, single samples, settings, machine
     ///
-    /// The page needs no network and no other file. A set is run through the network on the CPU, with the result of
-    /// `eval`: the test set of the run, or else its validation set, or that of --data. What a run doesn't have, such as
-    /// firing rates in runs of earlier versions, is named on the page and by the command.
+    /// The page needs no network and no other file. The network is run on the CPU on the set of --data, or else on the
+    /// test set of the run, or else on its validation set. The result is that of `eval`. What a run doesn't have, such
+    /// as firing rates in runs of earlier versions, is named on the page and by the command.
     #[command(after_help = "Examples:
   tonic-train report runs/first
   tonic-train report runs/first --data shards/test --best -o first.html")]
@@ -131,7 +131,8 @@ Examples:
     /// Write the network of a run for other programs: as a graph of NIR, or as arrays of NumPy
     ///
     /// In a graph of NIR, norms are part of the linear layers. Layers that NIR, or its reader, doesn't have are refused
-    /// with the reason. What a graph cannot say, such as the readout over time, is printed, and in its metadata.
+    /// with the reason. What a graph cannot say, such as the readout over time, is printed and written to the graph's
+    /// metadata.
     #[command(after_help = "Examples:
   tonic-train export runs/lif --nir lif.nir
   tonic-train export runs/lif --nir lif.nir --convention sinabs

@@ -80,7 +80,8 @@ pub(crate) struct FitArgs {
     /// Lower bound of the membrane potential [default: none]
     #[arg(long, value_name = "V", allow_negative_numbers = true, value_parser = finite)]
     min_v_mem: Option<f32>,
-    /// Learning rate, which --schedule changes. It can be changed when a run is resumed [default: 0.001, or that of the resumed run]
+    /// Learning rate, which --schedule changes. It can be changed when a run is resumed [default: 0.001, or that of the
+    /// resumed run]
     #[arg(long, value_parser = positive::<f64>)]
     lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples [default: 0]
@@ -91,7 +92,8 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "W", value_parser = class_weights())]
     class_weights: Option<ClassWeights>,
     /// After the last epoch, compute the running statistics of norms again: from the whole training set, without
-    /// dropout. On small sets, they lag behind the weights. The new networks are evaluated on the validation set
+    /// dropout. On small sets, the old statistics lag behind the weights. The new networks are evaluated on the
+    /// validation set
     #[arg(long)]
     reestimate_norm: bool,
     #[command(flatten)]
@@ -112,8 +114,8 @@ pub(crate) struct FitArgs {
     #[arg(long)]
     pin: bool,
     /// Also write the metrics of each epoch to an event file in the run folder, which TensorBoard reads: tensorboard
-    /// --logdir RUN. A resumed run with this flag writes its earlier epochs too, and a run that has such a file goes on
-    /// with it when it is resumed
+    /// --logdir RUN. A resumed run with this flag writes its earlier epochs too. A resumed run that has such a file
+    /// continues this file, also without the flag
     #[arg(long)]
     tensorboard: bool,
     #[command(flatten)]

@@ -12,8 +12,8 @@ use crate::errors::SYSTEM;
 
 #[derive(Args)]
 pub(crate) struct RanksArgs {
-    /// Of several processes that train together (mpirun -n 4 tonic-train fit, or srun --mpi=pmix), how long one waits for
-    /// the others, in seconds. Then it reports those that don't answer, and all end
+    /// How many seconds a process waits for the others, if several processes train together (mpirun -n 4 tonic-train
+    /// fit, or srun --mpi=pmix). Then it reports the processes that don't answer, and all processes end
     #[arg(long, value_name = "S", default_value = "600", value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
 }
@@ -22,8 +22,8 @@ pub(crate) struct RanksArgs {
 static JOINED: OnceLock<Ranks> = OnceLock::new();
 
 impl RanksArgs {
-    /// Joins the processes that a launcher has started together with this one. They share the machine. Later calls return
-    /// the same ranks.
+    /// Joins the processes that a launcher has started together with this one. The processes on this machine share its
+    /// cores and its memory. Later calls return the same ranks.
     pub(crate) fn join(&self) -> Result<Ranks, BaseError> {
         if let Some(joined) = JOINED.get() {
             return Ok(*joined);
@@ -43,8 +43,8 @@ fn report(silence: &Silence) -> u8 {
     SYSTEM
 }
 
-/// Ends the program on all ranks that this process has joined. Returns the exit code. `report` prints an error and
-/// returns its exit code; `code` only returns it.
+/// Leaves the ranks that this process has joined. After an error that may have occurred on this rank only, ends all
+/// ranks. Returns the exit code. `report` prints an error and returns its exit code; `code` only returns the exit code.
 pub(crate) fn end(
     result: anyhow::Result<u8>,
     report: impl FnOnce(&anyhow::Error) -> u8,
@@ -71,8 +71,8 @@ pub(crate) fn end(
     ranks.end_all(|| report(&error))
 }
 
-/// Whether all ranks end with this error, at the same place: they agree on interruptions. Other errors can be those of a
-/// single rank, for which the others wait.
+/// Whether all ranks end with this error at the same place. This is true for an interruption, because the ranks agree
+/// on it. Any other error can occur on one rank only, and the other ranks would then wait for that rank.
 fn has_every_rank(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| matches!(cause.downcast_ref(), Some(Error::Base(BaseError::Interrupted { .. }))))
 }

@@ -43,8 +43,8 @@ pub(crate) struct TrainingArgs {
     /// How the learning rate changes: constant; cosine (from --lr down to --min-lr, batch by batch); one-cycle (up to
     /// --lr and down again, with a momentum that goes the other way); step (times --lr-factor after every
     /// --step-epochs); plateau (times --lr-factor after --lr-patience epochs without a better validation). cosine and
-    /// one-cycle end with the last of the --epochs that the run starts with. constant also takes back the schedule of a
-    /// preset or a network file, with the options that belong to it [default: constant]
+    /// one-cycle end with the last of the --epochs that the run starts with. constant also turns off the schedule of a
+    /// preset or a network file, with the options that belong to this schedule [default: constant]
     #[arg(long, value_name = "NAME", value_parser = schedule())]
     schedule: Option<ScheduleName>,
     /// Number of epochs at the start in which the learning rate rises to --lr, batch by batch [default: 0]
@@ -92,7 +92,7 @@ pub(crate) struct TrainingArgs {
     #[arg(long, value_name = "NAME[,NAME...]", value_delimiter = ',')]
     freeze: Vec<String>,
     /// Start from the parameters in a safetensors file, such as another run's model.safetensors. Names and shapes are
-    /// checked; parts that the file doesn't have are random. It is not copied: keep it until the run has begun
+    /// checked; parts that the file doesn't have are random. The file is not copied: keep it until the run has begun
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// TOML file with random changes of the training samples: a table [[transform]] for each step, with the names and

@@ -11,8 +11,9 @@ use crate::share::processes;
 /// - On Linux, the number of processors in the affinity mask, or the CPU quota of the control groups if it is smaller.
 /// - The result of [`std::thread::available_parallelism`].
 ///
-/// Processes of [`share_machine`](crate::share_machine) have equal parts of the processors of the machine, or of the
-/// quota. If a launcher has given each of them processors of its own, its affinity mask has fewer.
+/// After a call of [`share_machine`](crate::share_machine), the number of processors of the machine and the quota are
+/// divided by the number of processes. The affinity mask is not divided, because a launcher may have given each process
+/// its own processors.
 pub fn cores() -> usize {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
     asked

@@ -118,9 +118,9 @@ pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst) && !HELD.load(Ordering::SeqCst)
 }
 
-/// Holds requests back until [`release`]. Processes that work together use this: they look at [`is_waiting`] at the same
-/// places, and all stop if one of them was asked to. Only one of them should be the `speaker`, which says on stderr that
-/// it stops.
+/// Holds requests back until [`release`]. For processes that work together: all call [`is_waiting`] at the same places
+/// of the program, and all stop if a request waits in one of them. Only one process should be the `speaker`, which
+/// prints on stderr that the program stops.
 pub fn hold(speaker: bool) {
     SILENT.store(!speaker, Ordering::SeqCst);
     HELD.store(true, Ordering::SeqCst);

@@ -7,7 +7,7 @@
 // progress, interrupt        progress of long tasks; signals that ask to stop
 // publish, lock              writes that are atomic; a lock on a directory
 // disk, memory, cores, spill free space, free memory, processors; bytes in a temporary file
-// share                      the share of a process of these, if several processes of a program run on this machine
+// share                      how many processes of a program share the processors and the memory of this machine
 // cgroup                     the control groups of a job, with their limits
 // workers                    parallel work with results in order
 

@@ -34,7 +34,7 @@ impl DirLock {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: dir.into() }),
                 Err(TryLockError::Error(e)) if has_no_locks(&e) => {}
-                // On a file server, the file that another writer has removed is stale.
+                // On a network file system, a file that another writer has removed gives this error.
                 Err(TryLockError::Error(e)) if e.kind() == ErrorKind::StaleNetworkFileHandle => continue,
                 Err(TryLockError::Error(e)) => return Err(Error::io(&path, "take the lock")(e)),
             }

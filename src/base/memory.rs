@@ -8,8 +8,8 @@ use crate::share::processes;
 /// Returns the number of bytes of memory that this process can still use. `None` if the system doesn't report it.
 ///
 /// This is the free memory of the machine (`MemAvailable`) or, if smaller, what the limit of a control group (cgroup)
-/// leaves free. Memory for cached files counts as free. Processes of [`share_machine`](crate::share_machine) have equal
-/// parts of it.
+/// leaves free. Memory for cached files counts as free. After a call of [`share_machine`](crate::share_machine), this
+/// number is divided by the number of processes.
 pub fn free_memory() -> Option<u64> {
     free_at(Path::new("/")).map(|free| free / processes() as u64)
 }

@@ -16,7 +16,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n', |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Replaces hidden characters in a JSON text, except line breaks and tabs, with JSON's escapes, such as `\u202e`.
+/// Replaces hidden characters in a JSON text, except `\n`, `\r` and tabs, with JSON's escapes, such as `\u202e`.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let between = |c| matches!(c, '\n' | '\r' | '\t');
     escaped(

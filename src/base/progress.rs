@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// In a notebook, the line of progress is replaced at most once in this time.
 const PACE: Duration = Duration::from_millis(500);
 
-/// Work on units that are not done yet is counted in parts of a unit: this many are a unit.
+/// Number of parts in a unit. Work on units that are not done yet is counted in these parts.
 const PARTS: u64 = 1 << 10;
 
 /// What prints the lines of progress. If it is `None`, they are printed on stderr.
@@ -38,7 +38,7 @@ impl Printer {
     /// Prints `line` and then `end`. If `end` is empty, the line of the next call replaces this line.
     fn print(self, line: &str, end: &str) {
         let kept = if end.is_empty() { line.chars().count() } else { 0 };
-        // Not locked while `write` waits for Python: its other threads print too.
+        // No lock is held during `write`, which can wait for Python, because other threads of Python print too.
         match REPLACED.swap(kept, Ordering::Relaxed) {
             0 => (self.write)(&format!("{line}{end}")),
             width => (self.write)(&format!("\r{line:width$}{end}")),
@@ -67,7 +67,8 @@ pub fn print_line(line: &str) {
     }
 }
 
-/// Prints a line on stderr at once. A launcher that mixes the lines of several processes, such as `mpirun`, leaves it whole.
+/// Prints a line on stderr in a single write. A launcher that mixes the output of several processes, such as `mpirun`,
+/// then doesn't break the line.
 pub fn say(line: &str) {
     let line = format!("{line}\n");
     eprint!("{line}");
@@ -104,7 +105,7 @@ enum Show {
     Bar(ProgressBar),
     /// Plain lines, for a log. The number (0 to 3) is how many quarters of the task have been reported.
     Lines(AtomicU64),
-    /// A line that is replaced. The number is the time at which it was last written, in units of [`PACE`].
+    /// A line that is replaced. The number is the time from the start to the last write, in units of [`PACE`].
     Line(Printer, AtomicU64),
     Nothing,
 }
@@ -170,8 +171,8 @@ impl Progress {
         self.show();
     }
 
-    /// Counts work on units that are not done yet. `units` may be a part of a unit. When [`Progress::add`] counts a unit
-    /// as done, the work on it does not count twice.
+    /// Counts work on units that are not done yet. `units` may be a part of a unit. When [`Progress::add`] counts a
+    /// unit as done, the work on this unit does not count twice.
     pub fn add_ahead(&self, units: f64) {
         self.ahead.fetch_add((units * PARTS as f64) as u64, Ordering::Relaxed);
         self.show();

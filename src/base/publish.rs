@@ -81,7 +81,7 @@ impl Draft {
         self.file.sync_all().map_err(Error::io(&self.temporary, "write to disk"))?;
         let placed = match std::fs::hard_link(&self.temporary, &self.target) {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
-            // On a file system without hard links, another writer may come between `exists` and `rename`.
+            // On a file system without hard links, another writer may create the target between `exists` and `rename`.
             Err(_) if self.target.exists() => return Ok(false),
             Err(_) => std::fs::rename(&self.temporary, &self.target),
             linked => linked,
@@ -156,7 +156,7 @@ pub fn is_abandoned(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let owner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).and_then(Owner::of);
     match owner {
-        None => true, // of a version that had one writer at most, which held the lock
+        None => true, // from an earlier version, which had at most one writer: the process with the directory's lock
         Some((_, owner)) if owner.host == *HOST && !owner.lives() => true,
         Some(_) => std::fs::metadata(path)
             .and_then(|meta| meta.modified())

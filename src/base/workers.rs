@@ -29,12 +29,13 @@ pub fn in_order<S, T: Send, E: From<Error> + Send>(
     let (ask, asked) = unbounded::<u64>();
     let (out, made) = unbounded();
     std::thread::scope(|scope| {
-        // Moved into this scope, so that an early return drops them, which ends the threads.
+        // Move `ask` and `made` into this scope, so that an early return drops them. That ends the threads.
         let (ask, made) = (ask, made);
         for _ in 0..threads.max(1) {
             let (asked, out, fresh, make) = (asked.clone(), out.clone(), &fresh, &make);
             scope.spawn(move || {
-                // The panic has printed its message. Send an error too, or the receiver would wait forever.
+                // If `fresh` panics, the message is already printed. Send an error too, or the receiver would wait
+                // forever.
                 let mut state = match outcome(fresh) {
                     Ok(state) => state,
                     Err(error) => {

@@ -24,8 +24,8 @@ impl Batch {
         Batch { frames: SparseFrames::new(widths), labels: Vec::new(), keys: Vec::new() }
     }
 
-    /// Makes a batch of samples that don't come from a set. Sample i gets the key that sample i of a set has in
-    /// evaluations.
+    /// Makes a batch of samples that don't come from a set. Sample i gets the key that sample i of a set has with
+    /// [`EpochOrder::Sequential`].
     pub fn of(frames: SparseFrames, labels: Vec<u32>) -> Batch {
         let keys = (0..frames.len() as u64).map(|sample| EpochOrder::Sequential.key(sample)).collect();
         Batch { frames, labels, keys }

@@ -21,11 +21,12 @@ impl EpochOrder {
         mix(self.epoch_key() ^ mix(sample))
     }
 
-    /// Returns the key of the epoch: [`key`](EpochOrder::key) is `mix(epoch_key ^ mix(sample))`.
+    /// Returns the key of the epoch, which depends only on the seed and the epoch. [`key`](EpochOrder::key) makes the keys
+    /// of samples from it: `mix(epoch_key ^ mix(sample))`.
     pub fn epoch_key(self) -> u64 {
         let (seed, epoch) = match self {
             EpochOrder::Sequential => (0, 0),
-            // An epoch that is shuffled never has the key of an evaluation.
+            // Plus 1, so that a shuffled epoch never has the key of `Sequential`.
             EpochOrder::Shuffled { seed, epoch } => (seed, epoch.wrapping_add(1)),
         };
         mix(mix(seed) ^ mix(epoch))

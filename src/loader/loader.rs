@@ -141,7 +141,7 @@ impl Loader {
     }
 
     /// Like [`Loader::epoch`], but for the batches with the indices `batches`, and only for the samples that `share`
-    /// takes of each batch. A batch of `each` can be empty.
+    /// takes of each batch. A batch that `each` gets can be empty.
     ///
     /// # Errors
     /// The errors of [`Loader::epoch`].
@@ -201,8 +201,8 @@ impl Loader {
         })
     }
 
-    /// Returns copies of these samples of an epoch, changed as [`Loader::augment`] says. `None` if the epoch's samples are
-    /// not changed.
+    /// Returns copies of these samples of an epoch, changed as [`Loader::augment`] says. `None` if the samples of this
+    /// epoch are not changed.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk, if a cell is outside the frame.
@@ -305,7 +305,7 @@ impl Loader {
         })
     }
 
-    /// Returns the augmentation of the samples of an epoch: only shuffled ones are augmented.
+    /// Returns the augmentation of the samples of an epoch. `None` for a sequential epoch, or without augmentation.
     fn augmentation_of(&self, order: EpochOrder) -> Option<&Augmentation> {
         self.augmentation.as_ref().filter(|_| matches!(order, EpochOrder::Shuffled { .. }))
     }

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use tonic_ranks::Ranks;
 
-/// Maximum number of blocks in a batch of a small network.
+/// Maximum number of blocks that a batch is divided into. `tonic-train` uses fewer blocks for networks with more than
+/// 2^20 parameters.
 pub const MAX_BLOCKS: usize = 32;
 
 /// The samples of each batch that a rank takes: whole blocks of consecutive samples.
@@ -30,14 +31,15 @@ impl Share {
         samples.div_ceil(self.blocks).max(1)
     }
 
-    /// Returns which samples of a batch of `samples` samples this rank takes. The ranks take consecutive samples, in the
-    /// order of the ranks. If there are fewer blocks than ranks, the last ranks take none.
+    /// Returns which samples of a batch of `samples` samples this rank takes. The ranks take consecutive samples, in
+    /// the order of the ranks. If there are fewer blocks than ranks, the last ranks take none.
     pub fn of(&self, samples: usize) -> Range<usize> {
         let size = self.block_size(samples);
         in_blocks(samples, size, self.ranks.own(samples.div_ceil(size)))
     }
 
-    /// Returns which samples of a batch a rank takes in training of small networks, as [`Share::of`].
+    /// Like [`Share::of`], for rank `rank` of `size` ranks, with at most [`MAX_BLOCKS`] blocks. This is the division
+    /// in which `tonic-train` trains networks with at most 2^20 parameters.
     pub fn of_rank(samples: usize, rank: usize, size: usize) -> Range<usize> {
         let block = Share { blocks: MAX_BLOCKS, ..Share::whole() }.block_size(samples);
         in_blocks(samples, block, tonic_ranks::own(samples.div_ceil(block), rank, size))
@@ -52,7 +54,7 @@ impl Share {
     }
 }
 
-/// Returns the samples of these blocks of `size` samples.
+/// Returns the samples in the blocks with the indices `blocks`. Each block has `size` samples; the last can have fewer.
 fn in_blocks(samples: usize, size: usize, blocks: Range<usize>) -> Range<usize> {
     (blocks.start * size).min(samples)..(blocks.end * size).min(samples)
 }
@@ -69,7 +71,7 @@ mod tests {
                 let parts = (0..ranks).map(|rank| Share::of_rank(samples, rank, ranks));
                 assert!(parts.eq((0..ranks).map(|rank| rank * each..(rank + 1) * each)));
             }
-            // The parts of any other batch follow each other, and the last ones may be empty.
+            // The parts of any other batch follow each other, and the last parts may be empty.
             for samples in [1, 5, 33, 105] {
                 let parts: Vec<_> = (0..ranks).map(|rank| Share::of_rank(samples, rank, ranks)).collect();
                 assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));

@@ -1,8 +1,8 @@
 //! Reads the samples of an epoch in order, from the host cache or from the shards.
 //!
 //! A window is a group of chunks whose samples are shuffled together. Without a cache, two windows are in memory.
-//! Batches are made from the current window. Between two batches, some chunks of the next window are decoded, so that no
-//! batch waits for a whole window. Chunks without any sample to read are left out.
+//! Batches are made from the current window. Between two batches, some chunks of the next window are decoded, so that
+//! no batch waits for a whole window. A chunk is left out if none of its samples is read.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -23,7 +23,7 @@ pub struct Windows<'a> {
     batch_size: usize,
     /// Positions, in the epoch, of the samples that have not been read yet.
     positions: Range<u64>,
-    /// The samples of each batch that are read.
+    /// Which samples of each batch are read.
     share: Share,
     window: Option<DecodedWindow>,
     next: Option<DecodedWindow>,
@@ -104,8 +104,8 @@ impl EpochSample<'_> {
 }
 
 impl<'a> Windows<'a> {
-    /// Creates an iterator over batches of `batch_size` samples, of which it reads those of `share`. `positions` are the
-    /// positions of the samples in the epoch.
+    /// Creates an iterator over batches of `batch_size` samples. `positions` are the positions of the samples in the
+    /// epoch. Of each batch, only the samples that `share` takes are read.
     pub(crate) fn new(
         set: &'a ShardSet,
         cache: Option<&'a HostCache>,
@@ -144,7 +144,7 @@ impl<'a> Windows<'a> {
         self.next_batches(1, each)
     }
 
-    /// Like [`Windows::next_batch`], but takes the next `batches` batches together.
+    /// Like [`Windows::next_batch`], but takes the next `batches` batches together, as if they were one batch.
     ///
     /// # Errors
     /// Errors of [`Windows::next_batch`].
@@ -153,7 +153,7 @@ impl<'a> Windows<'a> {
         batches: usize,
         mut each: impl FnMut(&[EpochSample<'_>]) -> Result<(), E>,
     ) -> Result<usize, E> {
-        // Not after the batch: who takes it need not wait for this.
+        // Done before the batch and not after it, so that the caller gets a finished batch without this delay.
         self.decode_ahead()?;
         let Range { start, end } = self.positions;
         let samples = (batches.saturating_mul(self.batch_size) as u64).min(end - start);
@@ -212,7 +212,7 @@ impl<'a> Windows<'a> {
         Ok(())
     }
 
-    /// Returns the index in the set of each chunk of a window, or `None` for a chunk none of whose samples is read.
+    /// Returns the index in the set of each chunk of a window, or `None` for a chunk from which no sample is read.
     fn read_chunks(&self, window: &Window) -> Vec<Option<u32>> {
         let Range { start, end } = self.positions;
         let read = window.positions.start.max(start)..window.positions.end.min(end);
@@ -244,7 +244,7 @@ impl<'a> Windows<'a> {
         if let (Some(window), Some(next)) = (&self.window, &mut self.next) {
             let Range { start, end } = window.order.positions;
             let left = end.saturating_sub(self.positions.start);
-            // The share of the chunks that may wait is the share of the current window that is left.
+            // The share of the next window's chunks that may wait equals the share of the current window that is left.
             let may_wait = next.order.chunks.len() as u64 * left / (end - start).max(1);
             let due = next.waiting.len().saturating_sub(may_wait as usize);
             decode_some(self.set, next, due.next_multiple_of(rayon::current_num_threads()), &mut self.spare)?;

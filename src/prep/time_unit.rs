@@ -210,7 +210,7 @@ impl std::fmt::Display for TimeUnit {
 pub(crate) fn duration(us: f64) -> String {
     const UNITS: [(f64, &str); 6] =
         [(86_400e6, "days"), (3_600e6, "hours"), (60e6, "minutes"), (1e6, "s"), (1e3, "ms"), (1.0, "us")];
-    // 999.96 ms are 1.0 s.
+    // A duration that would be rounded to 1000 of a unit gets the next larger unit: 999.96 ms is `1 s`.
     let (size, name) = UNITS.into_iter().find(|(size, _)| us.abs() >= *size * 0.9995).unwrap_or((1.0, "us"));
     let number = us / size;
     let digits = usize::from(number.abs() < 100.0 && (number - number.round()).abs() >= 0.05);

@@ -52,9 +52,9 @@ impl Buffer {
         each_width!(&mut self.numbers, ColumnBuf, numbers => {
             assert_eq!(numbers.len(), dims.iter().product::<usize>(), "an array has as many numbers as its buffer");
             let first = numbers.as_mut_ptr();
-            // SAFETY: `first` points to as many numbers as the shape has. The array keeps the buffer alive, whose
-            // vector never changes while it is a Python object: `Buffer` is frozen and has no methods in Python. Only
-            // the array gives access to the numbers, so that writing through it aliases nothing.
+            // SAFETY: `first` points to as many numbers as the shape has. The array keeps the buffer alive. The
+            // buffer's vector never changes while the buffer is a Python object: `Buffer` is frozen and has no methods
+            // in Python. Only the array gives access to the numbers, so that writing through it aliases nothing.
             unsafe {
                 let numbers = ArrayViewD::from_shape_ptr(dims, first);
                 Ok(PyArrayDyn::borrow_from_array(&numbers, Bound::new(py, self)?.into_any()).into_any())
@@ -65,7 +65,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // Not `lock`: in a forked process, a thread that isn't there may hold it for ever.
+        // `lock` could block for ever in a forked process, if a thread of the parent held the lock during the fork.
         if let Ok(mut free) = self.home.free.try_lock()
             && free.len() < KEPT
         {

@@ -52,8 +52,8 @@ pub(crate) struct SparseRows {
 
 impl BatchForm {
     /// Makes the batch of this rank for the next step. `windows` gives the samples of all ranks in this step. `mine`
-    /// is the range of those that belong to this rank, as indices into the step. `order` is that of the epoch. Must run
-    /// in a pool of `threads.rs`.
+    /// is the range of this rank's samples, as indices into the step. `order` is the order of the epoch. Must run in a
+    /// pool of `threads.rs`.
     pub(crate) fn make(
         &self,
         windows: &mut Windows<'_>,
@@ -79,7 +79,8 @@ impl BatchForm {
         let take = || buffers.take(self.width, samples * sample_len);
         let (mut labels, mut buffer) = (Vec::with_capacity(samples), None);
         each_part(windows, mine, |part| {
-            // Taken late: Python may free an array until then, whose memory is still in the processor's cache.
+            // The buffer is taken as late as possible. Until then, Python may free an earlier array, and the memory of
+            // this array is still in the processor's cache.
             let buffer: &mut Buffer = buffer.get_or_insert_with(take);
             let done = labels.len();
             labels.extend(part.iter().map(|sample| label(sample.label())));
@@ -99,7 +100,7 @@ impl BatchForm {
         Ok(Batch { labels, steps, frames: Frames::Dense(buffer.unwrap_or_else(take), layout) })
     }
 
-    /// Makes a dense batch of samples that are padded to its longest sample, or changed at random.
+    /// Makes a dense batch whose samples are padded to the longest of them, or changed at random.
     fn make_unpacked(
         &self,
         windows: &mut Windows<'_>,

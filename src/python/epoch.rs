@@ -53,8 +53,9 @@ pub(crate) struct Job {
 /// A batch, and the position in the epoch of the first sample after this step.
 type Made = Result<(Batch, u64)>;
 
-/// Returns the first sample, and the end, of what a rank gets of the `samples` samples of a step. Ranks get batches of the
-/// same size. In a last step with fewer than `step_samples` samples, they get what the trainer's ranks take.
+/// Returns which samples of a step a rank gets: the index of the first one in the step, and the index after the last
+/// one. The step has `samples` samples. All ranks get the same number of them. Only a last step with fewer than
+/// `step_samples` samples is divided among the ranks as `tonic-train` divides it.
 #[pyfunction]
 pub(crate) fn part_of_step(samples: usize, step_samples: usize, rank: usize, world_size: usize) -> (usize, usize) {
     if samples < step_samples {
@@ -132,7 +133,7 @@ impl Epoch {
     fn move_to(&self, position: u64) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number && !course.fresh {
-            // Two threads that take batches of one iterator may come here in any order.
+            // Two threads that take batches of one iterator may get here in any order.
             course.position.samples = course.position.samples.max(position);
         }
     }
@@ -210,7 +211,7 @@ impl Epoch {
 
 impl Epoch {
     /// Ends the thread, and waits until it has ended. This takes at most as long as making a batch. Returns whether the
-    /// thread panicked; `None` if another call has ended it.
+    /// thread panicked. `None` if another call has ended the thread, or if this is a forked process.
     fn stop(&self, py: Python<'_>) -> Option<bool> {
         let Running { made, thread } = self.running().take()?;
         if self.process != std::process::id() {

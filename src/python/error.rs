@@ -33,7 +33,7 @@ pub(crate) fn prep_exception(error: PrepError) -> PyErr {
 
 /// The exception for an error of a set.
 pub(crate) fn exception(error: Error) -> PyErr {
-    // A traceback prints the text as it is, with the names from files in it.
+    // A traceback prints the text as it is, and the text can have names that were read from files.
     let text = printable_lines(&error.to_string()).into_owned();
     match error {
         Error::Incomplete { .. } => CorruptError::new_err(text),
@@ -46,7 +46,7 @@ pub(crate) fn exception(error: Error) -> PyErr {
 fn base_exception(error: BaseError, text: String) -> PyErr {
     match error {
         BaseError::Corrupt { .. } => CorruptError::new_err(text),
-        // Python makes the subclass from the number: FileNotFoundError, PermissionError.
+        // OSError chooses its subclass by the error number: FileNotFoundError, PermissionError.
         BaseError::Io { source, .. } => match source.raw_os_error() {
             Some(number) => PyOSError::new_err((number, text)),
             None => PyOSError::new_err(text),

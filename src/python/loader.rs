@@ -33,8 +33,8 @@ use crate::threads::{pool, shared, wait};
 ///     remote_cache, remote_cache_limit: as in ShardSet.
 ///     batch_size: samples per batch, B, of this rank.
 ///     steps: frames per sample, T. None: ShardSet.steps.
-///     pad: "fixed" pads or cuts all samples to `steps` frames; "batch" pads those of a batch to the longest of them, as
-///         Tonic's PadTensors, so that T differs from batch to batch.
+///     pad: "fixed" pads or cuts all samples to `steps` frames; "batch" pads the samples of a batch to the longest of
+///         them, as Tonic's PadTensors, so that T differs from batch to batch.
 ///     seed: seed of the order of samples. The order is a function of set, seed and epoch.
 ///     shuffle: False gives the samples in the order of the set.
 ///     layout: order of the dimensions of dense frames: "btphw", "tbphw", or with all cells of a frame in one
@@ -44,14 +44,14 @@ use crate::threads::{pool, shared, wait};
 ///         "uint32".
 ///     sparse: True gives SparseBatch, which has its own layout.
 ///     output: "numpy", or "torch" for tensors on the same memory.
-///     pin_memory: True copies tensors to page-locked memory. A GPU can copy from it while Python continues. If there
-///         is no GPU, it warns and does nothing, like torch's DataLoader.
+///     pin_memory: True copies tensors to page-locked memory. A GPU can copy from it while Python continues. Without a
+///         GPU, True only gives a warning, as in torch's DataLoader.
 ///     rank, world_size: in each step, all ranks together take the next world_size * batch_size samples, and rank r
 ///         gets part r of them. In the last step of an epoch, the parts can be smaller or empty. All ranks have the
 ///         same number of batches.
 ///     augment: random changes of the samples, as `tonic-train fit --augment`: the path of a TOML file, or a dict with its
 ///         content, such as {"transform": [{"name": "DropEvent", "p": 0.1}]}. The same seed and epoch give the frames
-///         that the trainer sees. Counts can grow: dtype is float32 or uint32.
+///         that the trainer sees. Counts can grow, so dtype must be float32 or uint32.
 ///     drop_last: True leaves out the last step of an epoch if it has fewer samples than the other steps.
 ///     cache: "host" keeps the set in memory, packed; "stream" reads it in every epoch; "auto" takes host if the set
 ///         fits into half of the free memory.
@@ -164,7 +164,7 @@ impl Loader {
         let longest = form.steps.unwrap_or(set.manifest().totals.max_frames as usize);
         match form.layout {
             Some(layout) => check_room(&layout.batch_dims(most, longest, form.shape), form.width.bytes())?,
-            None => check_room(&[most, longest], size_of::<i64>())?, // the starts of the rows
+            None => check_room(&[most, longest], size_of::<i64>())?, // `indptr` of a SparseBatch
         }
         let loader = wait(py, &pool, move || tonic_loader::Loader::new(set, cache, Verbosity::Quiet))?;
         let course = Course { position: Position::default(), fresh: true, iterators: 0 };
@@ -296,7 +296,7 @@ impl Loader {
     fn move_to(&self, position: Position) {
         let mut course = self.course();
         (course.position, course.fresh) = (position, true);
-        course.iterators += 1; // no running iterator moves the loader on
+        course.iterators += 1; // from now on, no running iterator changes the position
     }
 
     /// Number of samples that all ranks together take in a step.
@@ -335,8 +335,8 @@ fn augmentation(augment: &Bound<'_, PyAny>, shuffle: bool) -> PyResult<Augmentat
     read.map_err(|error| exception(error.into()))
 }
 
-/// Writes a dict with the steps of an augmentation as TOML. Texts, numbers, booleans and lists of JSON are also those of
-/// TOML.
+/// Writes a dict with the steps of an augmentation as TOML. Texts, numbers, booleans and lists are the same in JSON and
+/// in TOML.
 fn toml_of(dict: &Bound<'_, PyDict>) -> PyResult<String> {
     let dumps = dict.py().import("json")?.getattr("dumps")?;
     let json = |value: &Bound<'_, PyAny>| dumps.call1((value,))?.extract::<String>();

@@ -24,8 +24,7 @@ pub(crate) struct RemoteCache {
     pub(crate) limit: u64,
 }
 
-/// Maximum size of the folder in bytes if the user gives none. It is the default of `tonic-train fit
-/// --remote-cache-limit`.
+/// Default maximum size of a [`RemoteCache`] in bytes. `tonic-train fit --remote-cache-limit` has the same default.
 const LIMIT: u64 = 50 << 30;
 
 /// A size as the user gave it: a number of bytes, or a text such as `50G`.
@@ -117,7 +116,7 @@ impl OpenSet {
         }
         let set = Arc::new(self.place.open(py)?);
         check_id(&set, &self.set.manifest().set_id.to_string())?;
-        // The set of a parent is never dropped here, because it would tell threads that don't exist to end.
+        // The set of a parent process is never dropped here. Its drop would tell threads to end that don't exist here.
         std::mem::forget(lock().replace((process, set.clone())).filter(|(of, _)| *of != process));
         Ok(set)
     }

@@ -34,7 +34,7 @@ fn write_in_python(text: &str) {
     let _ = Python::try_attach(write);
 }
 
-/// Shows how many of a number of samples are done, within a `with` statement.
+/// Shows how many samples are done, while a `with` statement runs.
 #[pyclass(module = "tonic_shards._native")]
 pub(crate) struct Progress(Option<tonic_base::Progress>);
 

@@ -66,7 +66,8 @@ impl Sample {
         Ok(dict)
     }
 
-    /// What happened to the events of the recording: a dict of numbers of events. `events_in` is the sum of the others.
+    /// What happened to the events of the recording: a dict of numbers of events. `events_in` is the sum of the other
+    /// values.
     #[getter]
     fn ledger<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         ledger_dict(py, &self.chunk.table.ledgers[self.inside])
@@ -75,7 +76,7 @@ impl Sample {
     /// Dense frames, a new array of shape (T, P, H, W), or (T, P * H * W) with layout="tc".
     ///
     /// Parameters:
-    ///     steps: T; a shorter sample is padded with zeros, a longer one is cut. None: the frames of the sample.
+    ///     steps: T; a shorter sample is padded with zeros, a longer one is cut. None: all frames of the sample.
     ///     dtype: "uint8", "uint16", "uint32" or "float32". None: ShardSet.dtype, the narrowest that holds all counts.
     ///     layout: "tphw" or "tc".
     ///     squeeze: True leaves out those of the dimensions P, H, W and C that are 1.

@@ -92,8 +92,8 @@ impl ShardSet {
     /// with layout="tc", and an int64 array of shape (B,). Indices may be in any order, and occur more than once.
     ///
     /// Parameters:
-    ///     steps: T; shorter samples are padded with zeros, longer ones are cut. None: the frames of the longest of
-    ///         these samples.
+    ///     steps: T; shorter samples are padded with zeros, longer ones are cut. None: the number of frames of the
+    ///         longest of these samples.
     ///     dtype, layout, squeeze: as in Sample.dense().
     ///
     /// Raises:
@@ -138,7 +138,7 @@ impl ShardSet {
     #[getter]
     fn path<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let dir = self.described().dir();
-        // A Path would make one of the two slashes of a URL.
+        // A Path would turn the two slashes of a URL into one.
         if is_url(dir) {
             Ok(dir.as_os_str().into_pyobject(py)?.into_any())
         } else {
@@ -191,7 +191,7 @@ impl ShardSet {
     }
 
     /// What happened to the events of the recordings: a dict of numbers of events. `events_in` is the sum of the
-    /// others.
+    /// other values.
     #[getter]
     fn ledger<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         ledger_dict(py, &self.manifest().totals.ledger)
@@ -384,7 +384,7 @@ pub(crate) fn check_id(set: &ShardSet, id: &str) -> PyResult<()> {
     crate::place::check_id(set.described(), id)
 }
 
-/// Refuses arguments of Sample.dense() that no sample of the set can have.
+/// Checks arguments of Sample.dense() without a sample. Raises ValueError for those that dense() refuses.
 #[pyfunction]
 #[pyo3(signature = (set, *, steps, dtype, layout, squeeze))]
 pub(crate) fn check_sample_form(

@@ -21,7 +21,7 @@ static SHARED: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 pub(crate) fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
-    // A panic was printed already; who waits for the work sees that it ended without a result.
+    // The panic was already printed. The thread that waits for the work gets no result, and returns the error `lost`.
     let builder = ThreadPoolBuilder::new().num_threads(threads).panic_handler(|_| ());
     let named = builder.thread_name(|i| format!("tonic_shards {i}"));
     Ok(Arc::new(named.build().map_err(|e| PyRuntimeError::new_err(format!("cannot start {threads} threads: {e}")))?))
@@ -35,7 +35,7 @@ pub(crate) fn shared(_py: Python<'_>) -> PyResult<Arc<ThreadPool>> {
         _ => {}
     }
     let made = pool(tonic_base::cores())?;
-    // The threads of a parent's pool don't exist here, so it must not be told to end them.
+    // The threads of a parent's pool don't exist in this process. To drop the pool would tell these threads to end.
     std::mem::forget(shared.replace((std::process::id(), made.clone())));
     Ok(made)
 }
@@ -60,7 +60,7 @@ pub(crate) fn wait<T: Send + 'static>(
 /// What Python's signal handlers raise: KeyboardInterrupt after Ctrl-C.
 pub(crate) fn receive<T: Send>(py: Python<'_>, from: &Receiver<T>) -> PyResult<Option<T>> {
     loop {
-        py.check_signals()?; // before the first wait too: a loop in C, such as `list(loader)`, doesn't look itself
+        py.check_signals()?; // before the first wait too: a loop in C, such as `list(loader)`, checks no signals
         match py.detach(|| from.recv_timeout(TICK)) {
             Ok(value) => return Ok(Some(value)),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),

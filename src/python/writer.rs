@@ -82,7 +82,7 @@ impl AddedSet {
         report(py, &run(py, "the set is not finished; make it anew with overwrite=True", work)?, quiet)
     }
 
-    /// Forgets the samples.
+    /// Discards the samples.
     fn give_up(&self) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -95,7 +95,8 @@ fn closed() -> PyErr {
 /// Copies the numbers of a contiguous array.
 fn numbers(array: &Bound<'_, PyAny>) -> PyResult<Numbers> {
     fn copied<T: Element + Copy>(array: &Bound<'_, PyAny>) -> Option<Vec<T>> {
-        // Views of records have numbers at any place, which ndarray cannot have.
+        // `as_slice` accepts only contiguous arrays. A field of a structured array can have strides that ndarray
+        // doesn't support.
         array.cast::<PyArray1<T>>().ok()?.readonly().as_slice().ok().map(<[T]>::to_vec)
     }
     let array = array.as_any();

@@ -5,14 +5,14 @@
 pub struct Launch {
     /// Number of processes that were started together.
     pub size: usize,
-    /// The environment variable that says so.
+    /// The environment variable that has this number.
     pub variable: &'static str,
 }
 
 /// Variables with the number of processes. The first are those of Open MPI, MPICH and MVAPICH.
 const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"];
-/// Set by `srun --mpi=pmix`, which has the number of processes in a variable of its own. Without PMIx, `srun` starts
-/// processes that know nothing of each other.
+/// A variable that shows that `srun --mpi=pmix` started this process, and the variable with the number of processes.
+/// Without PMIx, `srun` starts processes that know nothing of each other.
 const PMIX: (&str, &str) = ("PMIX_RANK", "SLURM_STEP_NUM_TASKS");
 
 impl Launch {
@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(of(&[("PMI_SIZE", "2")]), several(2, "PMI_SIZE"));
         let slurm = ("SLURM_STEP_NUM_TASKS", "8");
         assert_eq!(of(&[slurm, ("PMIX_RANK", "0")]), several(8, "SLURM_STEP_NUM_TASKS"));
-        // Tasks of `srun` without PMIx, which may be runs of their own.
+        // `srun` without PMIx starts tasks that may be separate runs.
         assert_eq!(of(&[slurm]), None);
         assert_eq!(of(&[("OMPI_COMM_WORLD_SIZE", "many")]), None);
     }

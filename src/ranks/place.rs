@@ -19,7 +19,7 @@ impl Number for u8 {}
 pub(crate) struct Place {
     pub(crate) rank: usize,
     pub(crate) size: usize,
-    /// Number of this process among the ranks on its machine, and their number.
+    /// Number of this process among the ranks on its machine, from 0, and the number of these ranks.
     pub(crate) local_rank: usize,
     pub(crate) local_size: usize,
     /// How long this process waits for another one.

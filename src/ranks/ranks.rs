@@ -18,7 +18,8 @@ pub fn own(parts: usize, rank: usize, size: usize) -> Range<usize> {
     before(rank)..before(rank + 1)
 }
 
-/// Number of values of a segment: 64 KiB of float32. A multiple of the sizes of all vectors.
+/// Number of values in a segment: 64 KiB of float32. A multiple of the width of every SIMD vector, so that a segment
+/// contains whole vectors.
 const SEGMENT: usize = 1 << 14;
 
 /// The processes that train together, and the place of this process among them.
@@ -35,8 +36,8 @@ impl Ranks {
     /// [`Ranks::solo`] and doesn't touch MPI.
     ///
     /// Afterwards, a panic ends all processes, and requests to stop are held back
-    /// ([`interrupt::hold`](tonic_base::interrupt::hold)). If a rank doesn't answer for `patience`, one of the others calls
-    /// `report`, and all end with the exit code that `report` returns.
+    /// ([`interrupt::hold`](tonic_base::interrupt::hold)). If a rank doesn't answer for `patience`, one of the other
+    /// ranks calls `report`, and all processes end with the exit code that `report` returns.
     ///
     /// # Errors
     /// [`Unavailable`](Error::Unavailable) if a launcher started several processes, but this build has no MPI, or an
@@ -91,10 +92,10 @@ impl Ranks {
         self.0.size == 1
     }
 
-    /// Hands `values` from rank to rank. Each rank calls `own` with the values of the ranks before it, and `own`
-    /// changes them, for example by adding its own values. On rank 0, `own` gets the `values` of rank 0. Afterwards,
-    /// `values` is on every rank what `own` of the last rank made of them. All ranks must call this function in the
-    /// same order, with the same number of values.
+    /// Hands `values` from rank to rank. Each rank calls `own` with the result of the rank before, and `own` changes
+    /// it, for example by adding the rank's own values. On rank 0, `own` gets the `values` of rank 0. Afterwards,
+    /// `values` has, on every rank, the result of the last rank. All ranks must make their calls of this function in
+    /// the same order, with the same number of values.
     ///
     /// `own` is called for segments of the values, in order. Its first argument is the range of the segment. Segments
     /// begin at multiples of 16,384.
@@ -123,7 +124,7 @@ impl Ranks {
         values
     }
 
-    /// Hands on segments of `segment` values.
+    /// Does the work of [`Ranks::fold`], in segments of `segment` values.
     fn hand_on<T: Number>(&self, values: &mut [T], segment: usize, mut own: impl FnMut(Range<usize>, &mut [T])) {
         #[cfg(feature = "mpi")]
         if !self.is_solo() && !values.is_empty() {
@@ -156,7 +157,7 @@ impl Ranks {
         serde_json::from_slice(&bytes).expect("the value of rank 0")
     }
 
-    /// Returns the values of all ranks, in their order.
+    /// Returns the values of all ranks, in the order of the ranks.
     ///
     /// # Panics
     /// If a value cannot be written as JSON and read again.
@@ -177,7 +178,8 @@ impl Ranks {
         starts.windows(2).map(value).collect()
     }
 
-    /// Writes `own` to `all`, from the index `start` on, on all ranks.
+    /// Copies `own` into `all`, beginning at the index `start`. Afterwards, `all` has, on every rank, the copies of all
+    /// ranks. All ranks must call this function with lists `all` of the same length.
     pub fn place<T: Number>(&self, all: &mut [T], start: usize, own: &[T]) {
         self.fold(all, |range, part| {
             let (from, to) = (start.max(range.start), (start + own.len()).min(range.end));
@@ -243,17 +245,19 @@ impl Ranks {
         Traffic::default()
     }
 
-    /// Leaves the group at the end of the program, when all ranks are there. All ranks must call this function.
+    /// Waits until all ranks have called this function, then leaves the group. Every rank must call it, at the end of
+    /// the program.
     pub fn leave(&self) {
         #[cfg(feature = "mpi")]
         if !self.is_solo() {
-            self.any(false); // MPI's own wait would have no end
+            self.any(false); // waits for all ranks with a time limit, which MPI's shutdown doesn't have
             world::leave();
         }
     }
 
-    /// Ends the processes of all ranks, if there are several, with the exit code that `report` returns. If several ranks
-    /// have an error at about the same time, only the smallest calls `report`.
+    /// Ends the processes of all ranks, if there are several, with the exit code that `report` returns. If several
+    /// ranks have an error at about the same time, only the smallest rank calls `report`. With a single rank, returns
+    /// the exit code.
     pub fn end_all(&self, report: impl FnOnce() -> u8) -> u8 {
         #[cfg(feature = "mpi")]
         if !self.is_solo() {

@@ -1,7 +1,7 @@
 //! Messages between ranks over MPI. This file is the only one that uses MPI.
 //!
-//! The function [`fold`] sends with two tags: `FORWARD` from each rank to the next one, `BACK` from each rank to the one
-//! before. Every wait polls, so that it can end: an MPI whose other processes hang waits forever.
+//! The function [`fold`] sends with two tags: `FORWARD` from each rank to the next rank, `BACK` from each rank to the
+//! rank before. Every wait polls and has a time limit, because a wait inside MPI never ends if another process hangs.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -23,36 +23,38 @@ const BACK: Tag = 2;
 /// Asks whether a rank still answers.
 const PING: Tag = 3;
 const PONG: Tag = 4;
-/// Says that a rank reports an error and ends all.
+/// Says that a rank reports an error and ends all ranks.
 const END: Tag = 5;
 
-/// How often a wait polls before it lets other threads run.
+/// Number of polls before a wait lets other threads run.
 const SPINS: u32 = 2000;
 /// After this time, a wait sleeps between two polls.
 const SHORT: Duration = Duration::from_millis(2);
 const NAP: Duration = Duration::from_micros(50);
-/// How long a rank waits for the answers to its question whether the others still run.
+/// How long a rank waits for answers to [`PING`].
 const ANSWERS: Duration = Duration::from_millis(500);
 
 /// How long a rank with an error waits for the errors of smaller ranks.
 const TURN: Duration = Duration::from_secs(1);
-/// How long a rank waits until another one has ended it.
+/// Maximum time that a rank waits for another rank to end it.
 const GRACE: Duration = Duration::from_secs(10);
 
 static UNIVERSE: Mutex<Option<Universe>> = Mutex::new(None);
 static SENT: AtomicU64 = AtomicU64::new(0);
 static WAITED: AtomicU64 = AtomicU64::new(0);
 
-/// Joins the processes of the launcher, which from now on stop together. Returns this process's number and the number of all.
+/// Joins the processes that the launcher started. From now on, they stop together. Returns the number of this process
+/// and the number of processes.
 pub(crate) fn join() -> (usize, usize) {
-    // Threads other than the main thread only abort.
+    // `Multiple`, because any thread can call `abort`. Other threads than the main thread make no other calls.
     let (universe, _) = mpi::initialize_with_threading(Threading::Multiple).expect("MPI was not initialised before");
     let world = universe.world();
     let (rank, size) = (world.rank() as usize, world.size() as usize);
     *UNIVERSE.lock().unwrap_or_else(PoisonError::into_inner) = Some(universe);
     interrupt::hold(rank == 0);
     let before = std::panic::take_hook();
-    // Without this, the other ranks would wait for messages, and this one for them at the end of MPI.
+    // Without this hook, the other ranks would wait for messages from this rank, and this rank would wait for the other
+    // ranks when MPI shuts down.
     std::panic::set_hook(Box::new(move |info| {
         say(&format!("rank {rank} of {size} panics, which ends all ranks:"));
         before(info);
@@ -72,7 +74,8 @@ pub(crate) fn abort(code: u8) -> ! {
     SimpleCommunicator::world().abort(code.into())
 }
 
-/// Ends all ranks. If several ranks call this function at about the same time, only the smallest calls `report`.
+/// Ends all ranks. If several ranks call this function at about the same time, only the smallest rank calls
+/// `report`.
 pub(crate) fn end_all(place: &Place, report: impl FnOnce() -> u8) -> ! {
     tell_end(place.rank + 1..place.size);
     let start = Instant::now();
@@ -83,13 +86,13 @@ pub(crate) fn end_all(place: &Place, report: impl FnOnce() -> u8) -> ! {
     abort(report())
 }
 
-/// Tells other ranks that this one reports an error and ends all.
+/// Tells other ranks that this rank reports an error and ends all ranks.
 fn tell_end(ranks: impl IntoIterator<Item = usize>) {
     let world = SimpleCommunicator::world();
     ranks.into_iter().for_each(|rank| world.process_at_rank(rank as i32).send_with_tag(&0_u8, END));
 }
 
-/// If another rank reports an error, leaves it the time to end this one.
+/// If another rank reports an error, waits so that it can end this rank.
 fn let_end() {
     if SimpleCommunicator::world().any_process().immediate_probe_with_tag(END).is_some() {
         std::thread::sleep(GRACE);
@@ -182,7 +185,8 @@ fn wait<'a, D: ?Sized, S: Scope<'a>>(place: &Place, mut request: Request<'a, D, 
     }
 }
 
-/// Answers the ranks that ask whether this one still runs. If one of them reports an error, waits until it ends this one.
+/// Answers the ranks that ask whether this rank still runs. If another rank reports an error, waits until that rank
+/// ends this one.
 fn answer() {
     let_end();
     let world = SimpleCommunicator::world();

@@ -139,7 +139,7 @@ impl CachedShard {
                 false => Err(Error::corrupt(path, "identities of the chunks", entry.identity, identity)),
             }
         })?;
-        // On a full disk, the head is fetched by each run.
+        // If this fails, for example on a full disk, each run fetches the head again.
         let _ = part.write(0, &head);
         Ok(CachedShard {
             set: set.clone(),
@@ -233,7 +233,7 @@ impl ShardFile for Handle {
             let k = shard.chunk_at(at);
             let here = bytes_of(&shard.chunks[k]);
             let end = range.end.min(here.end);
-            // If a large chunk is read piece by piece, the first piece verifies the whole chunk.
+            // If a large chunk is read piece by piece, the read of the first piece verifies the whole chunk.
             if at > here.start
                 && shard.arrived[k].load(Ordering::Relaxed)
                 && let Ok(piece) = shard.part.read(at..end)
@@ -308,7 +308,8 @@ impl Queue {
     /// Fetches the chunks in the queue until the set is closed. Ignores errors, because a thread that needs the chunk
     /// fetches it again and reports the error.
     fn work(&self, ahead: &Weak<Ahead>) {
-        // A thread that waits must not keep the set open, or the threads would do so in turn.
+        // The threads wait without a strong reference. Otherwise, one of them would always hold a strong reference,
+        // and the set would never be closed.
         while ahead.strong_count() > 0 {
             let mut chunks = lock(&self.chunks);
             if chunks.is_empty() {

@@ -67,7 +67,7 @@ impl RemoteFile {
         self.version.bytes
     }
 
-    /// Returns how many bytes an earlier, interrupted [`RemoteFile::fetch`] to `target` takes on the disk. Another call
+    /// Returns how many bytes an interrupted [`RemoteFile::fetch`] to `target` has left on the disk. The next `fetch`
     /// continues with these bytes or, if they are of another version of the file, replaces them.
     pub fn there(target: &Path) -> u64 {
         part_paths(target).0.metadata().map_or(0, |meta| meta.len())
@@ -109,7 +109,7 @@ impl RemoteFile {
             }
             let got = hex(&hash.finalize());
             match md5 {
-                // The bytes that were there may have been of another version.
+                // The bytes of the interrupted download may have been of another version of the file.
                 Some(md5) if md5 != got && resumed && tries.next().is_some() => part.remove()?,
                 Some(md5) if md5 != got => {
                     part.remove()?;

@@ -17,7 +17,7 @@ pub enum Error {
     /// An error of the set itself, such as damaged bytes.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A text that is not a valid URL of a set.
+    /// A text that is not a valid URL of a set, or a URL that cannot be used here.
     #[error("{url}: expected {expected}, got {got}")]
     BadUrl {
         /// The text, without credentials.
@@ -70,7 +70,7 @@ pub enum Error {
     NotFetched {
         /// The URL of the file.
         url: String,
-        /// What the server did.
+        /// What is wrong with the server's answer or with the file.
         why: String,
     },
     /// A file on a server that was replaced while it was read.

@@ -29,8 +29,8 @@ pub(crate) struct Latest {
     /// Ids of the sets that `prune` is removing, or was removing when it was interrupted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<Id>,
-    /// Number of calls of `prune` so far. If it changes during a push, the push checks again whether its set is
-    /// complete.
+    /// Number of calls of `prune` so far that had sets to remove. If this number changes during a push, the push
+    /// checks again whether its set is complete.
     #[serde(default)]
     pub prunes: u64,
 }

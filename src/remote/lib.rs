@@ -4,15 +4,15 @@
 // web                           the HTTP client: credentials of URLs, pauses that servers ask for
 // runtime                       the threads of transfers, in each process
 // store                         the objects below a URL, read and written by calls that block
-// swap_file                     a file of a directory, replaced unless another process has done so
+// swap_file                     replaces a file in a directory, unless another process has replaced it
 // latest                        which set at a URL is the latest one
-// remote_set, cache             a set at a URL, open for reading; the same through a cache on disk
-// open                          either of them
+// remote_set, cache             a set at a URL, open for reading; such a set, read through a cache on disk
+// open                          opens a set at a URL, with or without the cache
 // push, pull, prune             sends, fetches and removes sets
-// card                          sends and fetches what is for people: README.md and a picture
+// card                          sends and fetches the card of a set: README.md and a picture
 // download                      single files, such as those of a data set
-// partial_shard                 a shard's file that is filled from a server, of a pull or of the cache
-// error                         the errors of all this
+// partial_shard                 a shard's file that `pull` or the cache fills from a server
+// error                         the errors of this crate
 
 mod cache;
 mod card;

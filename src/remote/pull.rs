@@ -199,7 +199,7 @@ impl Puller<'_> {
             self.store.read(name, range.clone(), &mut |at, piece| {
                 interrupt::check(KEPT)?;
                 if self.lock().failure.is_some() {
-                    return Err(Error::interrupted(KEPT)); // the failure of another thread is told
+                    return Err(Error::interrupted(KEPT)); // `pull` returns the other thread's error, not this one
                 }
                 if at == range.start {
                     self.changed.notify_all(); // `take` knows now what the server can send
@@ -276,7 +276,7 @@ fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<Option<(Shard, 
     let part = PartialShard::open(copy.part(number), entry.bytes)?;
     let chunks = copy.chunks(number);
     let ranges = if part.is_new {
-        // The first range brings the header and the index. To fetch them before it would take another round trip.
+        // The first range contains the header and the index. Fetching them first would take another round trip.
         cut(entry.bytes, head_of(entry, chunks).end)
     } else {
         let (bytes, head) = part.head(store, entry, chunks, |path, bytes| Ok(copy.head(number, path, bytes)?))?;

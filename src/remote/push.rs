@@ -88,7 +88,7 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
             if latest.pruned.contains(&id) {
                 return Err(Error::BeingPruned { url: location.shown().into(), id });
             }
-            // A `prune` that ran meanwhile may have removed what was there or was sent.
+            // A `prune` that ran meanwhile may have removed shards that were already there or that were just sent.
             if std::mem::replace(&mut prunes, latest.prunes) != latest.prunes {
                 let again = send()?;
                 pushed = Pushed { there: pushed.there, ..pushed.plus(&again) };

@@ -25,7 +25,8 @@ mod read;
 
 /// Files are sent in parts of this many bytes.
 const PART: usize = 8 << 20;
-/// How many times a file is sent again to a directory because another process has removed its temporary file.
+/// Maximum number of times that a file is sent again to a directory because another process has removed its temporary
+/// file.
 const REMOVED: u32 = 3;
 /// Time between two checks whether a signal asks the program to stop.
 const LOOK: Duration = Duration::from_millis(200);
@@ -169,7 +170,8 @@ impl Store {
         self.run(async {
             let (from, to) = (from.path(name), self.path(name));
             let copied = match self.directory {
-                // `copy` renames a temporary link. If both are links to the same file, the rename leaves that link.
+                // object_store's `copy` makes a temporary link and renames it to `to`. If `to` is already a link to
+                // the same file, the rename does nothing, and the temporary link stays.
                 Some(_) => self.store.copy_if_not_exists(&from, &to).await,
                 None => self.store.copy(&from, &to).await,
             };

@@ -72,7 +72,7 @@ fn remove_named(dir: &Path, is_old: impl Fn(&str) -> bool) {
 pub(crate) fn remove_if_empty(dir: &Path) {
     if let Ok(lock) = DirLock::take(dir) {
         remove_drafts(dir, MANIFEST_FILE);
-        drop(lock); // with its file
+        drop(lock); // also removes the lock file
         let _ = std::fs::remove_dir(dir);
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn reason(error: &dyn Error) -> String {
         texts.push(inner.to_string());
         cause = inner.source();
     }
-    // The texts of outer errors repeat those of inner ones, with counts of retries and times before them.
+    // The text of an outer error repeats the text of the inner error, after the number and the time of retries.
     let answered = texts.iter().rev().find_map(|text| text.strip_prefix(ANSWERED));
     let text = match answered {
         Some(answer) => answer_of_server(answer),

@@ -168,7 +168,8 @@ fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Re
     }
     if !headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, length.unwrap_or(u64::MAX).into());
-        // With a tag, object_store asks for the rest of a body that breaks off, by a range that ends at its length.
+        // If the body of an answer with an ETag breaks off, object_store requests the rest up to Content-Length. Here
+        // this header can be u64::MAX, so the ETag is removed.
         headers.remove(ETAG);
     }
     Ok(())

@@ -123,7 +123,8 @@ impl Axis {
         if low > high {
             return Axis { left, from: 0.0, to: 1.0 };
         }
-        // At least a third of a decade below the smallest figure, or its bar would be invisible.
+        // The axis begins at least a third of a decade below the smallest value. Otherwise, the bar of this value could
+        // be invisible.
         let from = (low.log10() - 0.33).floor();
         Axis { left, from, to: high.log10().max(from + 1.0) }
     }

@@ -85,7 +85,7 @@ pub(crate) fn panel(area: &Drawing<'_>, (y_name, scale): (&str, Scale), groups: 
     let points = || groups.iter().flatten().flatten();
     let (first, last) = points().fold((f64::MAX, 1.0_f64), |(a, b), p| (a.min(p.0), b.max(p.0)));
     let (lowest, highest) = points().fold((f64::MAX, f64::MIN), |(a, b), p| (a.min(p.1), b.max(p.1)));
-    // A logarithmic axis shows both a curve that diverged and those that are near 0.
+    // A logarithmic axis shows both a curve that diverged and curves that are near 0.
     let is_log = scale == Scale::Auto && highest > FAR * lowest.max(SMALLEST);
     let place = |value: f64| if is_log { value.max(SMALLEST).log10() } else { value };
     let (low, high) = (place(lowest), place(highest));

@@ -6,7 +6,7 @@
 // raster                     rasters of samples and of layers: pictures, text, images for web pages
 // page, bars                 a page of small plots; bar charts
 // html                       web pages in one file: tables, charts, images
-// strategy                   the table of ways to feed a network
+// strategy                   measurements of loading strategies, with their table and chart
 // npy, csv                   arrays as NumPy files; rows as CSV
 // events                     event files of TensorBoard
 // error                      errors of pictures and reports

@@ -143,7 +143,7 @@ impl Raster {
         let most = cells.values().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
         let mut pixels = vec![0; columns * rows * 4];
         for ((column, row, second), value) in cells {
-            // Lighter than in pictures: between black and white, so that the mark shows on either.
+            // The colours are lighter than in pictures, so that marks are visible on a black and on a white background.
             let (r, g, b) = if second { (225, 110, 30) } else { (38, 132, 204) };
             let pixel = ((rows - 1 - row) * columns + column) * 4;
             pixels[pixel..pixel + 4].copy_from_slice(&[r, g, b, (strength(value, most) * 255.0) as u8]);
@@ -153,7 +153,8 @@ impl Raster {
     }
 }
 
-/// Draws several rasters below each other, and below them curves of shares from 0 to 1. All have the same time axis.
+/// Draws several rasters below each other, and below them the curves `shares`, with values from 0 to 1. All have the
+/// same time axis. `name` is the label of the curves' vertical axis.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

@@ -154,7 +154,7 @@ fn is_unchanged(card: &[u8]) -> bool {
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in printable(text).chars() {
-        // Some viewers make a link of "www.". All other dots have no meaning.
+        // Some viewers turn "www." into a link. Other dots have no meaning in Markdown.
         let is_plain = if c == '.' { !out.ends_with(['w', 'W']) } else { ",;/%'\"=?-+()".contains(c) };
         if c.is_ascii_punctuation() && !is_plain {
             out.push('\\');

@@ -77,7 +77,7 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<So
 fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &ShardSet {
     let keys: Vec<K> = sets.iter().map(key).collect();
     let count = |i: usize| keys.iter().filter(|key| **key == keys[i]).count();
-    // `max_by_key` takes the last of several.
+    // `max_by_key` returns the last maximum. With `rev`, this is the first set.
     let most = (0..sets.len()).rev().max_by_key(|&i| count(i));
     &sets[most.unwrap_or(0)]
 }
@@ -88,7 +88,7 @@ fn check_settings(sets: &[ShardSet]) -> Result<()> {
     let settings = &usual.manifest().settings;
     for set in sets {
         let mine = &set.manifest().settings;
-        let recordings = String::from("recordings"); // from which other settings follow
+        let recordings = String::from("recordings"); // compared first, because other settings depend on the recordings
         let mut names = [&recordings].into_iter().chain(settings.keys());
         let differs = names.find(|name| !mine.is_empty() && mine.get(*name) != settings.get(*name));
         if let Some(name) = differs {
@@ -127,7 +127,7 @@ fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
                 Some(last) if end == first && last.is_same_file(source) => last.samples += source.samples,
                 last => {
                     let before = sets[i.saturating_sub(1)].dir();
-                    // One of the two parts is wrong: rather the one whose recording fewer parts list.
+                    // One of the two parts is wrong. Report the part whose recording is listed by fewer parts.
                     let is_rarer = last.as_ref().is_some_and(|last| parts_with(last) < parts_with(source));
                     let (end, start) =
                         (last.map_or("the start of a recording".into(), |last| words(last, end)), words(source, first));

@@ -38,7 +38,7 @@ impl<'a> OtherCopy<'a> {
         OtherCopy { dir, server, entries: entries.unwrap_or_default(), description, tool, opened: None }
     }
 
-    /// Returns how often to try to read a chunk.
+    /// Returns how many times to try to read a chunk.
     pub(crate) fn tries(&self) -> usize {
         if self.server.is_some() { TRIES } else { 1 }
     }

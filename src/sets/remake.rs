@@ -46,13 +46,14 @@ pub fn repair_from(
         })
     };
     let places = description.sources.iter().map(find).collect::<Result<Vec<_>>>()?;
-    // A folder counts as one recording and has an order of its own.
+    // If a folder is given, `found` has each of its files. The order of these files is fixed, so `recordings` is not
+    // reordered.
     let files = found.len() == recordings.len();
     let ordered = if files { places.iter().map(|&at| recordings[at].clone()).collect() } else { recordings.to_vec() };
     let mut inputs = Inputs::open(&ordered, options)?;
     let own = description.sources.first().and_then(|first| first.first_sample);
     let first_sample = match description.part {
-        // The part lists its own recordings only. A folder may have others before them.
+        // The part lists its own recordings only. A folder may contain other recordings before them.
         Some(_) if own.is_some() => {
             let before = if files { 0 } else { found[..places[0]].iter().map(|file| file.samples).sum() };
             before + own.unwrap_or(0)

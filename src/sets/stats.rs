@@ -231,7 +231,8 @@ impl Stats {
     }
 
     /// Returns the statistics as one JSON object. If a frame has at most 65,536 cells, the object has the rate of each
-    /// cell, (P, H, W). Otherwise it has the mean rate of each row of cells, (P, H).
+    /// cell, (P, H, W). Otherwise it has the mean rate of each row of cells, (P, H). For more than 2^23 cells, it has
+    /// no rates.
     pub fn json(&self) -> Value {
         let spread =
             |[min, median, mean, max]: [f64; 4]| json!({"min": min, "median": median, "mean": mean, "max": max});

@@ -1,4 +1,5 @@
-//! The card of a set: files for people next to the manifest. No hash covers them.
+//! The card of a set: a page and a picture next to the manifest, which describe the set for people. No hash covers
+//! these files.
 
 use std::path::Path;
 

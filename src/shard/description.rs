@@ -104,7 +104,7 @@ impl SourceFile {
     }
 }
 
-/// A file that holds some of a recording's data.
+/// A file, other than the recording itself, that holds some of a recording's data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedFile {
     /// Name of the file, as the recording gives it.

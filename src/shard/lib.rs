@@ -3,17 +3,17 @@
 
 // frames, chunk, ledger         samples in memory: sparse frames, labels, what happened to each event
 // column, planes, entries       columns of numbers, and how they are packed
-// body, packed, large           a chunk as bytes, as training keeps it, and of large samples
-// codec, stored                 compresses and verifies chunks; the bytes of a chunk to be written
+// body, packed, large           a chunk's decoded bytes; a chunk as training keeps it; a chunk of large samples
+// codec, stored                 compresses and verifies chunks; compressed bytes before they are written to a shard
 // checked, streamed             checks chunks without unpacking them; reads large ones piece by piece
 // layout, shard                 header and index of a shard; an open shard
 // storage, directory, mapped_file    where the bytes of a set come from; a directory of mapped files
-// description, manifest, part   what a set is; manifest.json; the share of one machine
+// description, manifest, part   what a set is; manifest.json; the part of a set that one machine converts
 // writer, shard_draft, output_dir    writes a set; a shard that is being written; who may write to a folder
 // set_copy                      assembles a set from files that come from elsewhere
 // reader, order                 opens a set; the order of an epoch
 // verify, salvage               checks a set; recovers chunks of a damaged shard
-// card                          names of the files for people next to a set; whose card it is
+// card                          the page and the picture that describe a set; checks that a card belongs to a set
 // difference, error             what differs between two sets; errors
 
 mod body;

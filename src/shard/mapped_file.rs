@@ -25,8 +25,8 @@ impl MappedFile {
     pub(crate) fn open(path: &Path) -> Result<MappedFile> {
         let file = File::open(path).map_err(Error::io(path, "open the shard"))?;
         // SAFETY: the mapping is read-only and lives as long as the file handle next to it. This program never changes
-        // a shard in place: it replaces it by a rename, which leaves mappings intact. If another program overwrites the
-        // file, readers see the new bytes and their checksum refuses them. If another program cuts the file short,
+        // a shard in place: a new file replaces the shard by a rename, which leaves mappings intact. If another program
+        // overwrites the file, readers see new bytes that fail the checksum. If another program cuts the file short,
         // reading the mapping beyond the new end raises SIGBUS. `bytes` checks the length first, so only a cut between
         // that check and the access can do this. `read` doesn't use the mapping.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "map the shard"))?;

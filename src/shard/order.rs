@@ -2,7 +2,7 @@
 //! formulas.
 //!
 //! First the chunks are shuffled. Consecutive chunks of the shuffled order form windows of at most 8,192 samples, and
-//! the samples of each window are shuffled. So a reader keeps only one window in memory.
+//! the samples of each window are shuffled. So a reader needs only one window in memory at a time.
 
 use std::ops::Range;
 
@@ -29,8 +29,8 @@ pub struct Window {
     pub positions: Range<u64>,
     /// Indices, in the set, of the window's chunks, in the order of the epoch.
     pub chunks: Vec<u32>,
-    /// For each chunk, the number of samples before it in the window. One or more items follow. They are larger than
-    /// the index of any sample in the window.
+    /// For each chunk, the number of samples before it in the window. One or more further items follow, each larger
+    /// than the index of any sample in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
@@ -249,7 +249,8 @@ mod tests {
 
     #[test]
     fn spreads_samples_evenly() {
-        // In a uniform permutation of n, a sample moves by n / 3 on average. A weak one leaves neighbours together.
+        // In a uniform permutation of n, a sample moves by n / 3 on average. A weak permutation leaves neighbours
+        // together.
         let order = epoch(4096, 64, 1, 0);
         let n = order.len() as f64;
         let moved = order.iter().enumerate().map(|(i, &s)| (i as f64 - s as f64).abs()).sum::<f64>() / n;

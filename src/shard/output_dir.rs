@@ -124,7 +124,8 @@ impl OutputDir {
         // Replacing them loses nothing.
         let worth = |file: &PathBuf| !file.file_name().unwrap_or_default().to_string_lossy().starts_with('.');
         let is_worth = existing != Existing::Overwrite && dir.set_files()?.iter().any(worth);
-        // The files are listed before the marker is looked for: another process writes its marker before its shards.
+        // List the files first, then look for the marker. Another process writes its marker before its shards, so this
+        // order never finds its shards without its marker.
         if is_worth && existing == Existing::Refuse {
             return Err(Error::exists(path, "it holds a set"));
         }
@@ -155,7 +156,7 @@ impl OutputDir {
 
     /// Returns description and origin of the unfinished set in the directory. `None` if there is no such set.
     ///
-    /// With [`Existing::Auto`], the set can also be complete. Its origin has only the settings.
+    /// With [`Existing::Auto`], the set can also be complete. The origin of a complete set has only the settings.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -205,7 +206,7 @@ impl OutputDir {
             self.remove_files(|file| file.file_name().is_some_and(|name| is_from(&name.to_string_lossy(), &last)))?;
             return Ok(Begun::Nothing);
         }
-        // Another process has begun in the meantime. Both write its set.
+        // Another process has begun a set in the meantime. If it is the same set, both processes write it.
         self.find(marker).map(|found| found.unwrap_or(Begun::Nothing))
     }
 
@@ -231,7 +232,7 @@ impl OutputDir {
         let Some(Manifest { description, shards, .. }) = complete else { return Ok(None) };
         let begun = Marker { description, origin: marker.origin.clone() };
         check_same(&self.path, marker, &begun)?;
-        // A manifest doesn't hold the selection, so a set that is made of a selection is written again.
+        // A manifest doesn't hold the selection. So if samples were selected, the set is written again.
         Ok(marker.origin.selection.is_none().then_some(Begun::Complete(shards)))
     }
 

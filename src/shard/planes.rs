@@ -114,8 +114,8 @@ const MASKS: [Block; BLOCK + 1] = {
 pub(crate) fn each_block(bytes: &[u8], n: usize, mut each: impl FnMut(Block)) {
     let mut at = 0;
     loop {
-        // Whole blocks are read and masked: a loop over the bytes of a frame has an end that the processor cannot
-        // predict. Most frames have fewer than 32 bytes.
+        // Read whole blocks and mask them, because the processor cannot predict where a loop over the bytes of a frame
+        // ends. Most frames have fewer than 32 bytes.
         let block = bytes[at..].first_chunk().map_or_else(|| padded(&bytes[at..]), |&block| block);
         let (words, mask) = (block.as_chunks().0, &MASKS[(n - at).min(BLOCK)]);
         each(std::array::from_fn(|i| u64::from_le_bytes(words[i]) & mask[i]));

@@ -24,7 +24,7 @@ pub(crate) fn decompress(
     let decoded = record.decoded_bytes as usize;
     body.reserve_exact(decoded + 1);
     let unpacked = zstd::Decoder::new(&mut stored).and_then(|zstd| zstd.take(decoded as u64 + 1).read_to_end(body));
-    while stored.refill().is_ok_and(|more| more) {} // the checksum is of all bytes, whatever zstd has read
+    while stored.refill().is_ok_and(|more| more) {} // the checksum also covers bytes that zstd has not read
     if let Some(failed) = stored.failed {
         return Err(failed.with_place(&name.samples(record.samples)));
     }

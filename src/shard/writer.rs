@@ -95,7 +95,8 @@ impl SetWriter {
     /// Appends the next chunk. `encoded` is the encoded form of `chunk`.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process has begun a different set in the directory;
+    /// [`tonic_base::Error::Io`]; [`Error::Corrupt`](crate::Error::Corrupt) if the marker of the unfinished set is damaged.
     pub fn write(&mut self, chunk: &Chunk, encoded: EncodedChunk) -> Result<()> {
         let mut totals = Totals::new(self.description.classes.len());
         totals.add(chunk);
@@ -105,7 +106,8 @@ impl SetWriter {
     /// Appends the next chunk. `totals` has the totals of its samples.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process has begun a different set in the directory;
+    /// [`tonic_base::Error::Io`]; [`Error::Corrupt`](crate::Error::Corrupt) if the marker of the unfinished set is damaged.
     pub fn write_counted(&mut self, totals: &Totals, encoded: EncodedChunk) -> Result<()> {
         let draft = match &mut self.shard {
             Some(draft) => draft,

@@ -33,7 +33,8 @@ pub enum Error {
         /// What is wrong with the file.
         source: ModelError,
     },
-    /// A batch that doesn't fit the network, or a loss that is NaN, infinite or too large.
+    /// A batch that doesn't fit the network, or a step whose loss, potentials or gradients show that training
+    /// has diverged.
     #[error("{0}")]
     Kernel(#[from] KernelError),
     /// The GPU's driver or NVRTC returned an error.
@@ -85,7 +86,8 @@ pub enum Error {
 pub enum Divergence {
     /// The learning rate is too high.
     LearningRate {
-        /// Learning rate that the schedule starts from, or the current one of a plateau. A resumed run can change it.
+        /// Learning rate that the schedule starts from, or the current learning rate of the schedule
+        /// `plateau`. A resumed run can change it.
         lr: f64,
         /// Learning rate of the batch, after the schedule has changed it.
         of_batch: f64,
@@ -124,7 +126,7 @@ impl From<ReportError> for Error {
     }
 }
 
-/// What is wrong with a batch, or with the loss of a training step.
+/// What is wrong with a batch, or with the loss, the potentials or the gradients of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum KernelError {
     /// A sample has an event in a cell that the network has no input for.
@@ -185,7 +187,8 @@ pub enum KernelError {
         /// Value of the loss, NaN or infinite.
         loss: f64,
     },
-    /// The membrane potentials of a hidden layer overflow: such neurons would be silent without notice.
+    /// Membrane potentials of a hidden layer are NaN or infinite. Without this error, such neurons would stop spiking
+    /// unnoticed.
     #[error("membrane potentials of hidden layer {layer} are NaN or infinite")]
     NonFinitePotential {
         /// Number of the hidden layer, counted from 1.

@@ -19,7 +19,7 @@ pub mod sweep;
 pub mod view;
 
 #[cfg(test)]
-extern crate self as tonic_train; // as random.rs names this crate
+extern crate self as tonic_train; // random.rs, which tests/ also uses, needs this name
 
 pub use error::{Divergence, Error, KernelError, ModelError, Result};
 pub use kernel::batch_source::BatchSource;

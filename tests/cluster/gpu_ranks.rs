@@ -8,7 +8,7 @@ use safetensors::SafeTensors;
 
 use crate::ranks::{Bench, assert_succeeds, text};
 
-/// A network of all that ranks with GPUs add up: norms, learned cells, dropout. All layers spike.
+/// A network with everything that ranks with GPUs sum: norms, learned parameters of neurons, dropout. All layers spike.
 const NETWORK: &str = "layers = [
   { linear = 24, bias = false }, { norm = \"batch\" }, { neuron = \"silif\" }, { dropout = 0.3 },
   { linear = 16 }, { norm = \"batch\" }, { neuron = \"iaf\" },
@@ -90,7 +90,7 @@ fn ranks_with_a_gpu_each_train_as_one_process_up_to_rounding() {
             }
         }
     }
-    // The same ranks come to the same bits, also if a run stops in between.
+    // The same number of ranks gives the same bits, also if the run is stopped and resumed.
     let options = |epochs| format!("--device cuda --network network.toml --epochs {epochs} --augment augment.toml");
     let mpirun = |run, options: &str| with_gpus("2", bench.mpirun("2", &fit(run, options)));
     assert_succeeds(&mpirun("whole", &options(2)));

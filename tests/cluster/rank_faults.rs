@@ -42,7 +42,7 @@ impl<'a> Disturbed<'a> {
         self.bench.cluster.run(&["bash", "-c", &text]);
     }
 
-    /// Waits for the end, and checks that it comes soon.
+    /// Waits until the run ends. Asserts that this takes less time than `within`.
     fn end(self, within: Duration) -> Output {
         let start = Instant::now();
         let output = self.child.wait_with_output().unwrap();
@@ -51,7 +51,7 @@ impl<'a> Disturbed<'a> {
     }
 }
 
-/// Continues a run alone, and compares it with a whole one.
+/// Continues a run as one process, and compares it with the run `whole`, which nothing disturbed.
 fn assert_continues(bench: &Bench, run: &str) {
     let words = [&Bench::fit(run, &LONG)[..], &["--resume"]].concat();
     assert_succeeds(&bench.alone(&words));
@@ -167,7 +167,7 @@ fn ranks_that_differ_are_refused_by_the_name_of_what_differs() {
     let output = bench.mpirun("1", &[&first[..], &[":", "-n", "1"], &words].concat()).output().unwrap();
     assert!(errors(&output)[0].contains("program: expected"), "{}", text(&output));
 
-    // What only the kernels of the CPU can.
+    // Several ranks cannot use the reference engine.
     let output = bench.mpirun("2", &Bench::fit("apart", &["--engine", "reference"])).output().unwrap();
     assert!(errors(&output).len() == 1 && errors(&output)[0].contains("--engine reference"), "{}", text(&output));
 }
@@ -216,13 +216,13 @@ fn panics_on_rank_1() {
     ranks.max(0);
 }
 
-/// Not a test of its own: what ranks tell each other.
+/// Not a test of its own: a program of several ranks that checks what the ranks send each other.
 #[test]
 #[ignore = "started by another test"]
 fn talk() {
     let ranks = Ranks::join(Duration::from_secs(60), |_| 1).unwrap();
     let (rank, size) = (ranks.rank(), ranks.size());
-    // Sums in order, in several segments: the digits of the ranks.
+    // `fold` visits the ranks in order, and each rank appends a digit. The list is long enough for several segments.
     let mut digits: Vec<u64> = vec![7; 40_000];
     ranks.fold(&mut digits, |range, part| {
         part.iter_mut().zip(range).for_each(|(digits, i)| *digits = *digits * 10 + (rank + i % 3) as u64);

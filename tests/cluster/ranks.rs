@@ -1,4 +1,4 @@
-//! Tests training on several ranks: any number of them comes to the bits of one process, over shared memory, over TCP
+//! Tests training on several ranks: any number of ranks gives the bits of one process, over shared memory, over TCP
 //! between virtual nodes, and in jobs that are queued again.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,8 @@ use crate::slurm::{Cluster, POLL, script, succeed, wait};
 const TCP: [&str; 4] =
     ["OMPI_MCA_pml=ob1", "OMPI_MCA_btl=self,tcp", "OMPI_MCA_btl_tcp_if_include=lo", "OMPI_MCA_oob_tcp_if_include=lo"];
 
-/// A network with everything that is summed over samples: norms, learned cells, recurrent weights. All layers spike.
+/// A network with everything that is summed over samples: norms, learned parameters of neurons, recurrent weights. All
+/// layers spike.
 const NETWORK: &str = "layers = [
   { linear = 24, bias = false }, { norm = \"batch\" }, { neuron = \"silif\" }, { dropout = 0.3 },
   { linear = 16 }, { norm = \"batch\" }, { neuron = \"iaf\" }, { dropout = 0.3 },
@@ -22,7 +23,7 @@ const NETWORK: &str = "layers = [
 
 const AUGMENTATION: &str = "[[transform]]\nname = \"DropEvent\"\np = [0.0, 0.3]\n";
 
-/// Options of three runs. The last batches of the first have fewer blocks than there are ranks.
+/// Options of three runs. In the first run, the last batches have fewer blocks of samples than there are ranks.
 pub(crate) const IAF: [&str; 11] = [
     "--hidden",
     "20,12",
@@ -174,7 +175,7 @@ fn ranks_come_to_the_bits_of_one_process() {
         assert_succeeds(&bench.cluster.run(&words));
         bench.assert_same(&run, &format!("{name}-alone"));
     }
-    // Stopped by the limit of epochs on one count, continued on another.
+    // A run that ends at its limit of epochs on one number of ranks is continued on another number of ranks.
     for counts in [["4", "1"], ["1", "2"], ["2", "4"]] {
         let run = format!("across-{}-{}", counts[0], counts[1]);
         for (ranks, (epochs, resume)) in counts.iter().zip([("--epochs=1", None), ("--epochs=2", Some("--resume"))]) {

@@ -30,9 +30,9 @@ fn a_run_is_close_to_the_cpus() {
     let gpu = epochs(&fitted(dir.path(), "gpu", "--valid DIR/valid"));
     succeeds(&mut sets::fit(dir.path(), "cpu", "--valid DIR/valid --quiet --device cpu"));
     let cpu = epochs(&dir.path().join("cpu"));
-    // Both round to 24 bits, but add in different orders: losses differ by about 1e-8. In about one of ten such runs a
-    // spike flips, because a membrane potential is within 1e-6 of the threshold. That changes the loss of one sample,
-    // and the mean over 120 samples by less than the bound.
+    // CPU and GPU both round to 24 bits, but add in different orders, so losses differ by about 1e-8. In about one of
+    // ten such runs, a spike flips, because a membrane potential is within 1e-6 of the threshold. This changes the loss
+    // of one sample, and it changes the mean over 120 samples by less than the bound.
     let close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1e-3 * theirs;
     assert_eq!((gpu.len(), cpu.len()), (2, 2));
     for (gpu, cpu) in gpu.iter().zip(&cpu) {

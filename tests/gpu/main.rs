@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! engines, agreement             a training step has the same results as on the CPU
-//! layers                         ... and of networks with any kinds of layers
+//! layers                         the same for networks with any kinds of layers
 //! networks                       runs of such networks
 //! odd                            very small and unusual sets
 //! ptx                            kernels that NVRTC compiles

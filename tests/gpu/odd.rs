@@ -44,7 +44,7 @@ fn agree(dir: &TempDir, others: &str) {
 
 #[test]
 fn batches_of_any_size_and_samples_of_any_length() {
-    // Longer than the training samples, and longer than a tile of 64 steps.
+    // These samples are longer than the training samples, and longer than a tile of 64 steps.
     let long: Samples = |i| {
         let sample = TEST(i);
         let frames = sample.frames.iter().cycle().take(5 + 6 * i as usize).cloned().collect();

@@ -39,7 +39,7 @@ fn a_card_describes_the_set_and_changes_nothing_of_it() {
     // The same command gives the same card, and a card that nobody has changed can be written anew.
     json(tool("card", &set).args(["--license", "CC-BY-4.0", "--source-url", "https://a.b/c_d", "--json"]));
     assert!(contents(&set) == after);
-    // What is not given again stays; an empty text takes it away.
+    // A licence or source that is not given again stays. An empty text removes it.
     json(tool("card", &set).args(["--source-url", "https://a.b/c_d", "--json"]));
     assert!(contents(&set) == after);
     json(tool("card", &set).args(["--license", "", "--json"]));
@@ -101,7 +101,7 @@ fn a_lock_file_has_the_ids_of_sets() {
     assert_eq!((&locked["sets"][1]["name"], &locked["sets"][1]["id"]), (&"test".into(), &id("other")));
     let text = std::fs::read_to_string(dir.join("sets.toml")).unwrap();
     assert!(text.contains("[[set]]") && text.contains("[frames]"), "{text}");
-    // Another set of the same name takes its place; the rest of the file stays.
+    // A set with the name of a set in the file replaces this set. The rest of the file stays.
     let again = json(lock(&["test=a set", "--json"]).arg("-q"));
     assert_eq!((again["sets"].as_array().unwrap().len(), &again["sets"][1]["id"]), (2, &id("a set")));
     refuses(&mut lock(&["x=a set", "x=other"]), 2, &["x for", "NAME=PLACE"]);

@@ -268,7 +268,7 @@ fn recordings_that_are_not_read_are_refused_or_named() {
         ("roll/1.bin", b"\0\x01\x02", "got a binary file, of N-MNIST or N-Caltech101 perhaps"),
         ("roll/1.mat", MATLAB_4, "got a MATLAB file of version 4: MATLAB saves it as version 7.3"),
         ("roll/1.nc", b"CDF\x01", "got a NetCDF 3 file: nccopy converts it to NetCDF 4"),
-        // Named as the recordings are.
+        // The names of these files are like those of the recordings.
         ("clap/9.mat", MATLAB_4, "got a MATLAB file of version 4"),
         ("clap/9.parquet", b"PAR1", "got a Parquet file: pandas reads it"),
         ("clap/9.pkl", b"\x80\x04\x95", "got a Python pickle"),

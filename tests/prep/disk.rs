@@ -78,7 +78,7 @@ fn an_output_that_cannot_be_made_is_an_error() {
     refuses(&mut convert(&[&file], &taken), 2, &["taken exists already", "it is a file; give a directory"]);
     refuses(&mut convert(&[&file], &taken.join("set")), 1, &["taken/set: cannot create the directory"]);
     assert_eq!(std::fs::read(&taken).unwrap(), b"mine");
-    // Not a directory named `s3:`.
+    // The output must not be a directory named `s3:`.
     let (url, words) = (Path::new("s3://bucket/set"), "expected a directory on this machine (tonic-prep push");
     refuses(&mut convert(&[&file], url), 2, &["output", words, "got a URL"]);
     let set = dir.convert(&[&file], "set", &[]);

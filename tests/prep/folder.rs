@@ -284,7 +284,7 @@ fn files_with_the_same_bytes_are_named() {
     std::os::unix::fs::symlink("/nowhere/snap", folder.root.join("snap")).unwrap();
     folder.refuses(&[], 3, &["got snap, a link to /nowhere/snap, which is not there"]);
     std::fs::remove_file(folder.root.join("snap")).unwrap();
-    // The endings of cameras' files, such as those that git-annex links to.
+    // A broken link with the ending of a camera file, such as git-annex makes, is an error too.
     std::os::unix::fs::symlink("/nowhere/1.raw", folder.root.join("1.raw")).unwrap();
     folder.refuses(&[], 3, &["got 1.raw, a link to /nowhere/1.raw, which is not there"]);
     std::fs::remove_file(folder.root.join("1.raw")).unwrap();

@@ -96,12 +96,12 @@ fn every_type_and_byte_order_gives_the_same_events() {
             }
         }
     }
-    // Without the text, the mark of the byte order tells the file.
+    // If the text at the start is missing, the file is recognised by its mark of the byte order.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[..116].fill(0);
     std::fs::write(&path, bytes).unwrap();
     assert_eq!(read(&path, &options()).unwrap().1, events(&camera));
-    // A double of 255 is no -1, although it is stored in 8 bits.
+    // A double of 255 is not read as -1, although it is stored in 8 bits.
     let mat = Mat::default();
     let odd = Camera { p: (0..90).map(|i| if i % 2 == 0 { 1 } else { 255 }).collect(), ..camera };
     std::fs::write(&path, mat.bytes(&columns(mat, &odd, DOUBLES, true))).unwrap();
@@ -126,7 +126,7 @@ fn units_labels_and_other_places_are_found_in_structs() {
     let file = dir.file("a.mat", mat.bytes(&[td(&in_ms, vec![("unit", text("", "ms"))])]));
     let found = read(&file, &options()).unwrap().1;
     assert!(found.iter().map(|event| event[0]).eq(in_ms.t.iter().map(|t| t * 1_000)));
-    // Another struct with columns: the error has a map for each.
+    // If two structs have columns, the error has a map for each.
     let [t, x, y, p] = columns(mat, &camera, DOUBLES, false);
     let second = mat.structure("right", &[("t", t), ("x", x), ("y", y), ("p", p)]);
     let file = dir.file("b.mat", mat.bytes(&[td(&camera, vec![]), second, text("class", "clap")]));
@@ -150,20 +150,20 @@ fn units_labels_and_other_places_are_found_in_structs() {
     let [_, x, y, p] = columns(mat, &camera, DOUBLES, true);
     let file = dir.file("s.mat", mat.bytes(&[t, x, y, p]));
     assert_eq!(read(&file, &options()).unwrap().1, events(&camera));
-    // Seconds as microseconds are refused, with the unit that is probable.
+    // Times that would last less than a millisecond are refused, and the error suggests --time-unit.
     let seconds = Camera { t: (0..300).collect(), ..camera.clone() };
     let file = dir.file("c.mat", mat.bytes(&columns(mat, &seconds, DOUBLES, true)));
     refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &["--time-unit"]);
-    // Polarities of 1 and 2: the command reads them with SciPy.
+    // For polarities of 1 and 2, the error suggests a command that reads them with SciPy.
     let odd = Camera { p: camera.p.iter().map(|p| p + 1).collect(), ..camera.clone() };
     let file = dir.file("d.mat", mat.bytes(&[td(&odd, vec![])]));
     let words = ["import numpy as np, scipy.io", "simplify_cells=True", "p=f[\"TD\"][\"p\"][:] == 2"];
     refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &words);
-    // A variable twice.
+    // A file that has a variable twice is refused.
     let [t, ..] = columns(mat, &camera, DOUBLES, true);
     let file = dir.file("e.mat", mat.bytes(&[columns(mat, &camera, DOUBLES, true).to_vec(), vec![t]].concat()));
     refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &["ts: expected one variable of this name"]);
-    // No events.
+    // A file without events is read.
     let file = dir.file("f.mat", mat.bytes(&columns(mat, &Camera::default(), DOUBLES, true)));
     assert_eq!(read(&file, &options()).unwrap().1, Vec::<[i64; 4]>::new());
 }
@@ -191,7 +191,7 @@ fn files_in_folders_are_recordings_if_they_are_named_as_such() {
     let said = stderr(convert_aloud(&[&mixed], &dir.join("two")).args(SENSOR));
     says(&said, &["warning: not read and in no sample: a/imu.mat, a MATLAB file, named otherwise than the recordings"]);
     assert_eq!(samples(&dir.join("two")).len(), 2);
-    // A file of no events among the recordings is named.
+    // The error names a file without events that has a name like the recordings.
     std::fs::write(folder.join("a/7.mat"), other).unwrap();
     refuses(convert(&[&folder], &dir.join("none")).args(SENSOR), 3, &["a/7.mat", "rate", "or leave it out"]);
 }
@@ -254,7 +254,7 @@ fn a_file_that_was_cut_short_is_refused_wherever_it_ends() {
     refuses(convert(&[dir.file("a.mat", &bytes[..300])], &dir.join("none")).args(SENSOR), 3, &words);
     let words = ["byte 0: cannot be read: expected the 128 bytes of the header", "the end of the file"];
     refuses(&mut convert(&[dir.file("a.mat", &bytes[..100])], &dir.join("none")), 3, &words);
-    // A checksum of zlib.
+    // A wrong zlib checksum.
     let mut bytes = small_files()[1].clone();
     let size = u32::from_le_bytes(bytes[132..136].try_into().unwrap()) as usize;
     bytes[136 + size - 1] ^= 1;
@@ -292,7 +292,7 @@ fn sizes_that_no_file_holds_are_not_believed() {
     refuse(&[overflow], &["the shape of an array"]);
     let negative = mat.array(6, "t", &[u32::MAX, 1], &[mat.element(9, &[0; 16])]);
     refuse(&[negative], &["the shape of an array"]);
-    // Cells in each other, and a cell that claims to have many.
+    // Deeply nested cells, and a cell that claims to have many elements.
     let mut nested = mat.column("", (9, 2), &[1]);
     for _ in 0..2_000 {
         nested = mat.array(1, "", &[1, 1], &[nested]);

@@ -80,7 +80,7 @@ fn structs_of_doubles_are_read_as_in_version_5() {
         assert!(found.t == camera.t && found.x == camera.x && found.y == camera.y && found.p == camera.p, "{name}");
         assert_eq!(recording.columns.json()["t"]["field"], "TD/ts");
     }
-    // A text gives the unit, also of one letter.
+    // A field with a text gives the unit, even if the text has only one letter.
     for (unit, factor) in [("ms", 1_000), ("s", 1_000_000)] {
         let path = file(&dir.join("unit.mat"), |file| {
             text(&structure(file, "TD", &camera, |t| (t - 900) as f64 / 100.0), "unit", unit);

@@ -176,7 +176,7 @@ fn packed_recordings_of_a_folder_are_unpacked_once() {
     for recording in &recordings {
         let file = std::fs::File::options().write(true).open(&recording.path).unwrap();
         let (meta, mut bytes) = (file.metadata().unwrap(), std::fs::read(&recording.path).unwrap());
-        let half = bytes.len() / 2; // the first bytes are looked at again
+        let half = bytes.len() / 2; // the first half stays, because the first bytes are read again
         bytes[half..].fill(0);
         std::fs::write(&recording.path, bytes).unwrap();
         file.set_modified(meta.modified().unwrap()).unwrap();
@@ -245,7 +245,7 @@ fn damaged_gzip_is_refused_and_read_to_there_if_asked() {
         assert_eq!(events(&["checksum"]), 60_000, "{name}");
         std::fs::write(&file, &whole[..12]).unwrap();
         refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &["packed data that is whole", "the 0 events"]);
-        // Two gzip files one after the other are one.
+        // Two gzip files one after the other are read as one file.
         let (a, b) = (std::fs::read(&plain).unwrap(), dir.join("half"));
         let mut both = Vec::new();
         for part in [&a[..a.len() / 3], &a[a.len() / 3..]] {
@@ -336,7 +336,7 @@ fn odd_archives_are_refused() {
     members.push(("wave/2.bag", b"#ROSBAG V1.2\n".to_vec()));
     refused(&stored(&members), &["wave/2.bag", "got a ROS bag"]);
     refused(&stored(&[("a\\1.csv", csv.clone()), ("a/1.csv", csv.clone())]), &["got two of \"a/1.csv\""]);
-    // Names of Windows.
+    // Names of members with Windows' separator.
     let archive = stored(&[("wave\\1.csv", csv.clone()), ("clap\\2.csv", csv)]);
     let set = dir.convert(&[&archive], "set", &SENSOR);
     assert_eq!(manifest(&set).description.classes, ["clap", "wave"]);

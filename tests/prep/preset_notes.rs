@@ -14,7 +14,7 @@ fn each_part_of_an_archive_with_several_has_its_number_of_samples() {
     let (dir, _) = unpack("dvsgesture");
     let said = stderr(convert_aloud(&[&*dir], &dir.join("a")).args(["--dataset", "dvsgesture"]));
     says(&said, &["warning: DVS128 Gesture train has 1077 samples, of which"]);
-    // The original has other numbers than Tonic's cut.
+    // The original files have other numbers of samples than the version that Tonic downloads.
     let (dir, _) = unpack("dvsgesture_aedat");
     let said = stderr(convert_aloud(&[&*dir], &dir.join("a")).args(["--dataset", "dvsgesture"]));
     assert!(!said.contains("of which"), "{said}");

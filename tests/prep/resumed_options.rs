@@ -39,7 +39,7 @@ fn a_resume_must_not_change_how_the_rest_is_read() {
     let dir = scratch();
     let path = |name: &str| dir.join(name);
     let folder = folder(&dir);
-    // Not even together with an option that corrects the clock.
+    // The options must stay the same even if the resume adds an option that corrects the clock.
     let table = path("table.csv");
     std::fs::write(&table, "file,label\na/1.npy,b\nb/1.npy,c\nc/1.npy,a\n").unwrap();
     let start = |arguments: &[&str]| {

@@ -234,7 +234,7 @@ fn packets_that_are_missing_are_told() {
     };
     let said = |bag: PathBuf| stderr(convert_aloud(&[&bag], &dir.join("set")).arg("--overwrite"));
     let missing = "packets are missing in the bag, as their numbers tell: their events are lost";
-    // Each packet in its turn, and a driver that was started again.
+    // No packet is missing: the numbers ascend by 1, or they start again because the driver was started again.
     for numbers in [&|i| i + 5_u64, &|i| i % 4] as [&dyn Fn(u64) -> u64; 2] {
         assert!(!said(bag(numbers)).contains(missing));
     }

@@ -132,7 +132,7 @@ fn arrays_and_datasets_beside_the_times_tell_what_attributes_do() {
     let camera = Camera::random(97, 3_000, 2_000_000);
     notes(&camera.npy(&dir.join("right.npy")), &right, &SENSOR);
     let entry = |scale: i64, name: &str, value: f64| {
-        // Another array of the archive, and a dataset of each group above the times.
+        // The number is another array of the npz archive, or a dataset of a group above the times in the HDF5 file.
         let t: Vec<i64> = camera.t.iter().map(|t| t * scale).collect();
         let of_group = |group: &str| {
             files_with(&dir, &camera, &[("t", t.clone())], |file| {
@@ -165,7 +165,7 @@ fn arrays_and_datasets_beside_the_times_tell_what_attributes_do() {
         (1, "offset", 0.5, "the ", " is not added to the times: 0.5"),
         (1, "offset", 0.0, "", ""),
         (1, "scale", 1e-6, "the times are not multiplied by the ", ": 0.000001"),
-        // Of frames or of a sensor as often as of times.
+        // These names are used for frames and sensors as often as for times.
         (1, "frequency", 30.0, "", ""),
         (1, "gain", 2.0, "", ""),
     ] {
@@ -179,7 +179,7 @@ fn arrays_and_datasets_beside_the_times_tell_what_attributes_do() {
             assert!(samples(&set) == samples(&right), "{name} of {}", file.display());
         }
     }
-    // A unit, and ticks that no unit has.
+    // The name means a unit of time, but no unit has ticks of 1e-5 s.
     for (file, what, group) in entry(1, "time_unit", 1e-5) {
         let place =
             format!("the {what} \"{group}time_unit\": expected a unit of time (s, ms, us or ns), got \"0.00001\"");
@@ -187,7 +187,7 @@ fn arrays_and_datasets_beside_the_times_tell_what_attributes_do() {
         let said = notes(&file, &set, &[&SENSOR[..], &["--time-unit", "us"]].concat());
         assert!(!said.concat().contains("not used"), "{said:?}");
     }
-    // The channels of speech have the name of a unit, also those of a single sample.
+    // In speech recordings, the field `units` has channels. It isn't taken for a unit of time, even with one sample.
     let speech = Recording::random(7, 1, 30).write(&dir.join("speech.h5"));
     assert!(notes(&speech, &set, &[]).is_empty());
     // Files of a folder share one note.
@@ -210,7 +210,7 @@ fn times_of_another_age_are_in_another_unit() {
     let camera = Camera::random(98, 3_000, 2_000_000);
     notes(&camera.npy(&dir.join("right.npy")), &dir.join("right"), &SENSOR);
     let start = 1_700_000_000_i64;
-    // Nanoseconds and hundreds of them since 1970, as us; few events are enough.
+    // Times in nanoseconds since 1970 are refused as microseconds. Few events are enough for this.
     for n in [3_000, 5] {
         let ns = camera.t[..n].iter().map(|t| t * 1_000 + start * 1_000_000_000).collect();
         let few = Camera { t: Vec::new(), x: camera.x[..n].into(), y: camera.y[..n].into(), p: camera.p[..n].into() };

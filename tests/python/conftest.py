@@ -15,14 +15,14 @@ import pytest
 
 import tonic_shards as ts
 
-# A shell has jobs in the background ignore Ctrl-C, and so would the processes that the tests interrupt.
+# Jobs in the background of a shell ignore Ctrl-C, and the processes that the tests interrupt would inherit this.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEBUG = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 FROZEN = ROOT / "tests" / "data" / "v2"
 
-# A recipe for each type of numbers, of cells and of frame sizes.
+# The sensor size and the recipe of a set, for each type of counts. The sets also differ in the types of their columns.
 RECIPES = {
     "uint8": ((34, 34, 2), "[frames]\ntime_window = 1000\n"),
     "uint16": ((16, 12, 2), '[[transform]]\nname = "MergePolarities"\n[frames]\ntime_window = 20000\ninclude_incomplete = true\n'),

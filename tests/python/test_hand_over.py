@@ -42,7 +42,7 @@ def assert_same(batches, expected):
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_batches_that_are_kept_stay_as_they_are(windows_set, expected, workers):
-    # More of them than a worker has blocks.
+    # More batches than a worker has blocks.
     assert len(expected) > 2 * 16
     assert_same(list(loader_of(windows_set, num_workers=workers)), expected)
 
@@ -256,7 +256,7 @@ def test_a_batch_that_a_forked_process_uses_stays_as_it_is(windows_set, expected
     batches = iter(loader_of(windows_set, num_workers=1))
     for frames, _ in expected[:20]:
         children.append(context.Process(target=wait_and_look, args=(queue, next(batches)[0], frames)))
-        children[-1].start()  # which forgets its arguments here
+        children[-1].start()  # drops the references of this process to the arguments
     rest = list(batches)
     for child in children:
         queue.put(None)

@@ -36,7 +36,7 @@ def test_batches_are_those_of_tonic_train(windows_set, cache, seed, epoch, batch
     ours = []
     for frames, labels in loader:
         assert frames.shape[1:] == (steps, 20) and frames.dtype == np.float32 and labels.dtype == np.int64
-        stored = [label % 2**32 for label in labels.tolist()]  # the Rust loader has no class as 2^32 - 1
+        stored = [label % 2**32 for label in labels.tolist()]  # the Rust loader stores a missing class as 2^32 - 1
         ours.append(f"{blake3.blake3(frames.tobytes()).hexdigest()} {stored}")
     assert ours == lines.splitlines() and len(ours) == len(loader)
 

@@ -12,7 +12,7 @@ import tonic_shards as ts
 
 PACKAGE = pathlib.Path(ts.__file__).parent
 TESTS = pathlib.Path(__file__).parent
-# Not for users, but in the native module: other names of the package call them.
+# Names of the native module that are not for users. Other parts of the package use them.
 PRIVATE = {
     "main", "catalogue", "check_id", "check_recipe", "check_sample_form", "convert", "part_of_step", "reopen", "AddedSet",
     "Epoch", "Progress",

@@ -135,7 +135,7 @@ def test_a_cache_without_room_keeps_nothing_and_loses_nothing(server, tmp_path, 
     one, other = (f"{url}/{copied(folder, name, of)}" for name, of in (("one", FROZEN), ("other", any_set)))
     tiny = {"remote_cache": tmp_path / "tiny", "remote_cache_limit": 1}
     assert sums(ts.ShardSet(one, **tiny)) == sums(ts.ShardSet(FROZEN))
-    # A set that doesn't fit beside another one takes its place.
+    # If a set doesn't fit into the cache next to another one, it replaces the other one.
     size = sum(file.stat().st_size for file in FROZEN.glob("*.shard")) + sum(
         file.stat().st_size for file in any_set.glob("*.shard")
     )

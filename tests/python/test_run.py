@@ -40,7 +40,7 @@ def test_logits_in_sinabs_are_those_that_eval_judged(name, best):
     expected = json.loads((FROZEN / name / ("eval_best.json" if best else "eval.json")).read_text())
     run = ts.load_run(FROZEN / name / "stopped", best=best)
     model = run.to_sinabs()
-    # A run with --pad batch pads to the longest sample of a batch, and eval's has the whole set.
+    # With --pad batch, eval has padded to the longest sample of its batch, which was the whole set.
     steps = run.steps if name == "between_epochs" else ts.ShardSet(SET).max_frames
     ((frames, labels),) = ts.Loader(SET, 128, steps=steps, layout="btc", output="torch", shuffle=False)
     sinabs.reset_states(model)

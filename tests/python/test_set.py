@@ -142,7 +142,7 @@ def test_a_pickled_set_refuses_another_in_its_place(copy, any_set):
 
 
 def test_the_order_is_the_published_one(windows_set):
-    # Also in src/shard/order.rs.
+    # src/shard/order.rs tests the same numbers.
     order = ts.epoch_order("09" * 32, samples=1_000, chunk_samples=64, seed=7, epoch=2)
     assert order[:8].tolist() == [268, 722, 493, 322, 13, 600, 555, 627]
     order = ts.epoch_order("09" * 32, samples=20_001, chunk_samples=5_000, seed=7, epoch=2)

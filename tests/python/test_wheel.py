@@ -57,7 +57,7 @@ def test_arguments(script):
     told = run(script, "--help")
     assert told.returncode == 0 and told.stderr == ""
     lines = told.stdout.splitlines()
-    # From the first line to the last of the head of the script, without its hash signs.
+    # --help prints the whole comment at the head of the script, without its hash signs.
     assert lines[0].startswith("Builds ") and "--glibc VERSION" in told.stdout and not any("#" in line for line in lines)
     head = [line for line in (SCRIPTS / script).read_text().splitlines()[1:] if not line.startswith("set ")]
     assert len(lines) == next(i for i, line in enumerate(head) if not line.startswith("#"))

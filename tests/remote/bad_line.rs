@@ -27,7 +27,7 @@ impl BadLine {
                 let Ok(server) = TcpStream::connect(&server) else { continue };
                 let take = |left: u64| left.checked_sub(1);
                 let is_bad = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
-                // A multiplicative hash, as random as it has to be.
+                // A multiplicative hash is random enough here.
                 let end = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) % MOST;
                 let moved = Arc::new(AtomicU64::new(0));
                 for (from, to) in [(&client, &server), (&server, &client)] {

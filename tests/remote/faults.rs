@@ -174,7 +174,7 @@ fn hostile_manifests_are_refused() {
             let done = bench.tool(words).output().unwrap();
             let text = String::from_utf8_lossy(&done.stderr);
             assert!([Some(1), Some(4)].contains(&done.status.code()), "{i}: {text}");
-            // The folder has no shards: a manifest that could be right leads there.
+            // The folder has no shards. So if the manifest is accepted, the error names a shard.
             let told = ["manifest.json", "expected room", ".shard"];
             assert!(told.iter().any(|words| text.contains(words)), "{i}: {text}");
             assert!(text.len() < 2000 && !text.trim_end().contains(char::is_control), "{i}: {text:?}");

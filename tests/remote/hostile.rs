@@ -127,7 +127,7 @@ fn pages_are_not_taken_for_files() {
         println!("{name}");
         refuses(&bench, &server(&bench, "server", when, LOGIN), 1, name, &["HTML", "log in"]);
     }
-    // A server that answers so for what is not there has no card.
+    // If a server answers with such a page instead of 404 for the files of the card, the set has no card.
     let cards = |name: &str, _: u64| name.ends_with("README.md") || name.ends_with("card.png");
     pulls(&bench, &server(&bench, "server", cards, LOGIN));
     // A file whose type is wrong is a file.

@@ -99,7 +99,7 @@ fn a_pull_that_ended_goes_on_and_fetches_only_what_is_missing() {
 fn a_chunk_that_arrives_damaged_is_fetched_again() {
     let bench = pushed();
     let middle = std::fs::metadata(bench.path("set/00001.shard")).unwrap().len() / 2;
-    // In the header, in the index and in a chunk.
+    // A bit flips in the header, in the index and in a chunk.
     for (at, said) in [(20, ""), (200, ""), (middle, "on the server")] {
         let once = move |name: &str, _: u64| name.ends_with("00001.shard").then_some(Fault::FlipOnce(at));
         let copy = format!("copy-{at}");

@@ -130,7 +130,7 @@ fn lines_to_real_servers_may_break_at_any_byte() {
         let url = format!("{}/{PATH}", service.url);
         if ["s3", "azure"].contains(&name) {
             line.spoil(8);
-            // A push that ends is repeated by the user.
+            // If a push fails, the user repeats it.
             let push = || bench.tool(&["push", "set", &url, "--timeout", "3"]).output().unwrap().status.success();
             assert!((0..10).any(|_| push()), "{name}");
         }

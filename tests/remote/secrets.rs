@@ -126,7 +126,7 @@ fn credentials_are_neither_shown_nor_written() {
             (format!("ftp://me:{MARKER}@{host}/ssc?{signed}"), vec![]),
             (format!("https://me:{MARKER}@[bad/ssc?{signed}"), vec![]),
         ];
-        // The last three don't reach a server.
+        // The last three places don't reach a server.
         let count = if made == 0 { places.len() } else { places.len() - 3 };
         for (url, variables) in places.into_iter().take(count) {
             bench.variables = variables.into_iter().map(|(name, value)| (name, value.to_string())).collect();

@@ -70,7 +70,7 @@ fn pushers_of_the_same_set_all_succeed() {
     for _ in 0..5 {
         assert_eq!(run_together(&bench, &[&["push", "set", &url][..]; 3]), [true; 3]);
         assert_eq!(listed(&bench), [set.as_str()]);
-        // These are copied from the other set, except the last shard.
+        // The shards of `shorter` are copied from the other set, except the last shard.
         assert_eq!(run_together(&bench, &[&["push", "shorter", &url][..]; 3]), [true; 3]);
         assert_eq!(listed(&bench), [shorter.as_str(), &set]);
         std::fs::remove_dir_all(bench.path("server")).unwrap();
@@ -145,7 +145,7 @@ fn a_push_sends_again_what_prune_has_removed_meanwhile() {
         bench.run(&["push", name, &url]);
     }
     let pushed = push_after(&bench, || {
-        // What `prune --keep 1` does.
+        // Do what `prune --keep 1` does.
         let path = bench.path("server/latest.json");
         let mut latest = json(&std::fs::read_to_string(&path).unwrap());
         assert_eq!(latest["older"], value!([set]));

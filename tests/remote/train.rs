@@ -87,7 +87,7 @@ fn a_cache_keeps_to_its_limit() {
     fit(&bench, &servers[1].url, "second", &limit);
     assert!(!bench.path("cache").join(bench.id("set")).exists());
     assert!(bench.path("cache").join(bench.id("other")).exists());
-    // A set that doesn't fit at all is trained on all the same.
+    // Training also works if the set doesn't fit into the cache at all.
     let little = ["--cache", "stream", "--remote-cache", "little", "--remote-cache-limit", "50k"];
     fit(&bench, &servers[0].url, "third", &little);
     assert_eq!(network(&bench, "first"), network(&bench, "third"));

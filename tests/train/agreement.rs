@@ -63,7 +63,7 @@ impl Case {
 /// Asserts equal logits, losses within 1e-6 * max(loss, 1), and gradients with a relative error below 1e-5. For small
 /// losses, the error of the gradients may be larger.
 ///
-/// The error may also be that of [`rounding`].
+/// The result of [`rounding`] is added to the accepted error of a gradient.
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
     let limit = (4.0 * f64::from(f32::EPSILON) / expected.loss.loss.abs()).clamp(1e-5, 1.0);
     let rounding = rounding(expected.gradients.flat());

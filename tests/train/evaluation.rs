@@ -52,7 +52,7 @@ fn an_evaluation_says_what_the_run_said() {
     assert_says(&text, &["accuracy ", "(120 samples)", "recall", "middle ", "elsewhere.png"]);
     assert!(bytes(dir.path(), "elsewhere.png").starts_with(b"\x89PNG"));
 
-    // A run folder without room for the picture, such as one that only its owner may write to.
+    // A run folder in which the picture cannot be written, such as one that only its owner may write to.
     std::fs::remove_file(run.join("confusion.png")).unwrap();
     std::fs::create_dir(run.join("confusion.png")).unwrap();
     let output = eval(dir.path(), "run", "train").output().unwrap();

@@ -64,7 +64,7 @@ fn silent_layers_and_chance_are_warned_of_with_what_to_try() {
         1000.0
     );
 
-    // Warnings are no progress; in JSON they are a list.
+    // --quiet doesn't turn off warnings. In JSON, warnings are a list.
     let stderr = succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --overwrite --quiet")));
     assert!(stderr.lines().count() >= 3 && stderr.lines().all(|line| line.starts_with("warning  ")), "{stderr}");
     let report = json(&mut fit(dir.path(), "run", &format!("{arguments} --overwrite")));
@@ -77,7 +77,7 @@ fn silent_layers_and_chance_are_warned_of_with_what_to_try() {
     let [said] = warnings(&report)[..] else { panic!("{report}") };
     assert!(said.contains("empty: its samples have no events: nothing can be learned"), "{said}");
 
-    // The advice helps.
+    // With the larger --gain that the warning advises, the warning disappears.
     let stderr = succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --gain 1000 --overwrite")));
     assert!(!stderr.contains("silent: no neuron"), "{stderr}");
 }

@@ -283,7 +283,7 @@ fn a_cache_is_chosen_by_its_size_and_says_why() {
 
 #[test]
 fn a_damaged_chunk_ends_the_epoch_and_is_named() {
-    // Windows of 8 chunks: chunk 13 is in the second of three.
+    // A window has 8 chunks, so chunk 13 is in the second of three windows.
     let dir = set_of(17_000, 1000);
     for order in ORDERS {
         let open = loader(dir.path(), CacheChoice::Stream).unwrap();

@@ -214,7 +214,8 @@ fn norms_are_estimated_again_from_the_whole_set() {
     let dir = sets::task();
     let path = dir.path();
     write(path, ACTIVE);
-    // Also from the samples that --drop-last leaves out in training. With this learning rate, the weights stay.
+    // The statistics also include the samples that --drop-last leaves out in training. With this learning rate, the
+    // weights don't change.
     let [every, dropped] = ["", "--drop-last"].map(|drop_last| {
         let arguments = format!("--network DIR/many.toml --lr 1e-30 --batch-size 50 --reestimate-norm {drop_last}");
         succeeds(&mut program(path, "still", &format!("{arguments} --overwrite")));
@@ -249,11 +250,11 @@ fn norms_are_estimated_again_from_the_whole_set() {
     let page = String::from_utf8(bytes(&again, "report.html")).unwrap();
     assert_says(&page, &["validation accuracy of the best epoch after re-estimation of norms", &note]);
     assert!(!lagging.join("reestimated.json").exists());
-    // The test at the end is that of the saved network.
+    // The test at the end uses the saved network.
     let test: serde_json::Value = serde_json::from_slice(&bytes(&again, "test.json")).unwrap();
     assert_eq!(json(&mut eval(path, "again", "valid"))["loss"], test["loss"]);
-    // A run that is finished already begins to do so when it is resumed.
-    // The test result is that of the saved network, or there is none.
+    // A finished run that is resumed with --reestimate-norm also re-estimates its norms. The test result is then that
+    // of the saved network, or it is removed.
     let untested = "--network DIR/many.toml --valid DIR/valid --reestimate-norm --resume";
     succeeds(&mut program(path, "lagging", untested));
     assert!(bytes(&lagging, "model.safetensors") == bytes(&again, "model.safetensors"));

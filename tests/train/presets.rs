@@ -51,7 +51,7 @@ fn choices_of_a_preset_can_be_taken_back() {
     let resume = "--resume --valid DIR/valid --epochs 3 --select";
     fails(&mut run(&format!("{resume} valid-loss")), 4, &["select differs", "expected none, got valid-loss"]);
     succeeds(&mut run("--resume --epochs 3 --select none"));
-    // The other way round.
+    // A run that selects an epoch cannot be resumed without the selection.
     succeeds(&mut run("--overwrite --valid DIR/valid"));
     fails(&mut run(&format!("{resume} none")), 4, &["select differs", "expected valid-accuracy, got none"]);
 }

@@ -129,7 +129,7 @@ fn a_resumed_run_keeps_the_sets_that_it_is_evaluated_on() {
     assert_eq!(bytes(&dir.path().join("run"), "config.toml"), before);
     succeeds(&mut run("--epochs 2 --quiet --resume --valid DIR/valid"));
 
-    // A run of an earlier version has no ids and no sums. That it was validated is known from its metrics.
+    // A run of an earlier version has no ids and no checksums. Its metrics show that it was validated.
     let old: String = String::from_utf8(before)
         .unwrap()
         .lines()
@@ -142,14 +142,14 @@ fn a_resumed_run_keeps_the_sets_that_it_is_evaluated_on() {
     assert_says(&said, &["valid    an earlier version began the run", "test     an earlier version began the run"]);
     assert_eq!((config().data.valid_set_id, config().data.test_set_id), (None, None));
 
-    // A run without validation gets it with a note, and then keeps it.
+    // A resume can add a validation set to a run without one. A note says so, and the run keeps the set.
     succeeds(&mut run("--epochs 1 --quiet --overwrite"));
     let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid"));
     assert_says(&said, &["valid    the run had no validation set", "from epoch 2 on"]);
     assert_eq!(config().data.valid_set_id.as_ref(), Some(&id));
     fails(&mut run("--epochs 3 --resume --valid DIR/train"), 4, &["train: valid differs from"]);
 
-    // So does a run without a test set, even if no epoch is left to train.
+    // A resume can also add a test set, even if no epoch is left to train.
     let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid --test DIR/valid"));
     assert_says(&said, &["test     the run had no test set"]);
     assert_eq!(config().data.test_set_id.as_ref(), Some(&id));

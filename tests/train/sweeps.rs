@@ -85,7 +85,7 @@ fn trained_sweep() -> TempDir {
     assert_eq!(said["written"], true);
     let line = said["without_slurm"].as_str().unwrap();
     let program = env!("CARGO_BIN_EXE_tonic-train");
-    // A task of the array trains the run of its line; the line without Slurm trains the others.
+    // A task of the array trains the run of its line. The command without Slurm trains the other runs.
     let mut task = Command::new("bash");
     task.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/cluster/fit.sbatch")).args(["--sweep", "my'sweep"]);
     task.envs([("SLURM_JOB_ID", "1"), ("SLURM_ARRAY_TASK_ID", "3"), ("TONIC_TRAIN", program)]).current_dir(path);
@@ -232,7 +232,7 @@ fn runs_are_compared_with_means_over_seeds() {
     assert_eq!(third["seconds"].as_f64().unwrap(), trained);
     assert_eq!(third["epochs_of_training_time"], 2);
     assert_eq!(third["notes"], serde_json::json!(["time of training alone"]));
-    // The processes of a run add up.
+    // The times of all processes of a run are added.
     std::fs::write(
         folder.join("times.json"),
         "[{\"epochs_before\":1,\"seconds\":7},{\"epochs_before\":1,\"seconds\":5}]",

@@ -77,7 +77,8 @@ fn a_test_has_the_step_of_the_tested_epoch_and_a_resume_goes_on_with_the_file() 
     assert_eq!(steps(), [(16, 1), (16, 2), (16, 3), (16, 1)]);
 }
 
-/// The loss of validation is the plain cross entropy, and so are the curves of both in a plain run.
+/// The validation loss is always the plain cross entropy. The training loss is the plain cross entropy only in a run
+/// without class weights, smoothing and penalties.
 #[test]
 fn a_loss_that_is_no_plain_cross_entropy_has_another_name() {
     let dir = task();

@@ -44,7 +44,7 @@ fn a_stopped_run_resumes_to_the_same_bits_however_it_trains() {
             start(dir.path(), &folder, &format!("{arguments} {how}"))
         };
         interrupted(begin, &stopped, Duration::from_millis(20));
-        // A resumed run knows how it trains.
+        // A resumed run keeps its options of training.
         let resumed = "--valid DIR/valid --epochs 4 --batch-size 2 --hidden 128,128 --lr 0.005 --quiet --resume";
         succeeds(&mut fit(dir.path(), &folder, resumed));
         assert_same(&whole, &stopped);
@@ -65,13 +65,13 @@ fn schedules_end_at_the_learning_rates_that_the_metrics_tell() {
     assert_eq!(step, [0.01, 0.01, 0.005, 0.005]);
     let cosine = rates("cosine", "--epochs 3 --schedule cosine --min-lr 0.001");
     assert!(cosine[0] > 0.0075 && cosine[2] < 0.0012 && cosine[2] > 0.001, "{cosine:?}");
-    // A resume with more epochs keeps the curve and stays at its end.
+    // A resume with more epochs keeps the curve of the learning rate, and then stays at the curve's last value.
     let stderr = succeeds(&mut fit(dir.path(), "cosine", "--lr 0.01 --epochs 4 --resume"));
     assert_says(&stderr, &["lr       its schedule ends with epoch 3, and its last value stays"]);
     assert_eq!(epochs(&dir.path().join("cosine"))[3].lr, Some(0.001));
     let warm = rates("warm", "--epochs 3 --warmup-epochs 2 --warmup-start 0.1");
     assert!(warm[0] < 0.0055 && warm[1] > 0.009 && warm[2] == 0.01, "{warm:?}");
-    // Of a plateau whose score never gets better by 100%, every epoch is cut.
+    // With this threshold, the validation score never gets better. So the rate is cut after each epoch but the first.
     let plateau = rates("plateau", "--epochs 4 --schedule plateau --lr-patience 0 --valid DIR/valid --theta 1000");
     assert!(plateau.windows(2).skip(1).all(|pair| (pair[1] - pair[0] / 10.0).abs() < 1e-12), "{plateau:?}");
 }
@@ -95,7 +95,7 @@ fn the_selected_epoch_is_kept_and_tested_and_training_stops_early() {
     assert_eq!(test["loss"].as_f64().unwrap(), losses[best]);
     let evaluated = json(eval(dir.path(), "run", "valid").arg("--best"));
     assert_eq!(evaluated["loss"], test["loss"]);
-    // The checkpoint is of the last epoch: a resume with more patience goes on from there.
+    // The checkpoint is that of the last epoch, and a resume with more patience continues from it.
     succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --resume --quiet")));
     assert_eq!(epochs(&run).len(), epochs_done.len());
     let more = format!("--epochs {} --patience 50", epochs_done.len() + 1);
@@ -152,7 +152,7 @@ fn augmentation_changes_training_alone_and_is_saved() {
     let text = String::from_utf8(bytes(&first, "config.toml")).unwrap();
     assert_says(&text, &["[[training.augment]]", "name = \"DropEvent\"", "std = 1.0", "max = 1"]);
     assert_eq!(bytes(&plain, "config.toml").windows(8).filter(|part| part == b"training").count(), 0);
-    // The samples on which spikes are counted are those of the set: with a learning rate of almost 0, they are equal.
+    // Spikes are counted on samples without augmentation. So with a learning rate of almost 0, they are equal.
     let still = |name: &str, others: &str| epochs(&run(name, &format!("--lr 1e-30 {others}")));
     let (stored, augmented) = (still("still", ""), still("moved", &format!("--augment {file}")));
     assert_eq!((&stored[1].activity, stored[1].valid), (&augmented[1].activity, augmented[1].valid));

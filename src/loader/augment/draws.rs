@@ -13,7 +13,7 @@ pub(super) struct Draws(u64);
 
 const GAMMA: u64 = MIX_INCREMENT;
 /// Part of the hash in [`Draws::new`]. The network draws its random numbers from the same keys. This constant makes
-/// the numbers here different from those.
+/// the numbers of the augmentation different from those of the network.
 const AUGMENTATION: u64 = 1 << 33;
 
 impl Draws {
@@ -44,7 +44,7 @@ impl Draws {
     pub(super) fn normal(&mut self) -> f64 {
         let lanes = |word: u64| (0..4).map(move |lane| (word >> (16 * lane)) & 0xffff).sum::<u64>();
         let sum = lanes(self.next()) + lanes(self.next()) + lanes(self.next());
-        // The middle of each of the 2^16 equal parts of [0, 1).
+        // Each of the twelve 16-bit numbers k stands for (k + 0.5) / 2^16, so that the mean is exactly 0.
         (sum as f64 + 6.0) / 65536.0 - 6.0
     }
 }

@@ -37,7 +37,7 @@ impl Events {
         let _ = out.push(&sizes, &cells, Column::U32(&counts));
     }
 
-    /// Sorts the entries by frame and cell, and adds up the counts of equal ones.
+    /// Sorts the entries by frame and cell. Joins entries of the same frame and cell, and adds up their counts.
     fn merge(&mut self) {
         if !self.entries.is_sorted() {
             self.entries.sort_unstable();
@@ -45,7 +45,7 @@ impl Events {
         self.entries.dedup_by(|next, kept| {
             let is_same = (next.frame, next.cell) == (kept.frame, kept.cell);
             if is_same {
-                // 2^32 events in a cell of a frame don't come out of any recording.
+                // No recording has 2^32 events in one cell of one frame.
                 kept.count = kept.count.saturating_add(next.count);
             }
             is_same

@@ -62,7 +62,7 @@ pub enum Step {
         /// Number of added events.
         n: Amount,
     },
-    /// Moves each event by a random distance in x and y.
+    /// Moves each event by a random distance in x and y, in cells.
     SpatialJitter {
         /// Variance of the distance in x.
         #[serde(default = "one")]
@@ -241,7 +241,7 @@ impl Step {
                 });
             }
             Step::TimeJitter { std } => events.move_events(draws, |draws, frame, at| {
-                // Where an event is within its frame isn't known: anywhere.
+                // The time of an event within its frame isn't known. Draw it uniformly.
                 let time = frame as f64 + draws.share() + std * draws.normal();
                 (time.floor() as i64, at)
             }),

@@ -190,14 +190,14 @@ fn jitters_have_their_moments() {
     assert_eq!(total(&got), 4000);
     let (x, y) = (events(got.clone(), |entry| entry.1[2]), events(got, |entry| entry.1[1]));
     let ((mean_x, var_x), (mean_y, var_y)) = (moments(&x), moments(&y));
-    // Coordinates are rounded down, as Tonic rounds them.
+    // Coordinates are truncated, as in Tonic, so the mean is half a cell lower.
     assert!((mean_x - 99.5).abs() < 0.3 && (mean_y - 99.5).abs() < 0.35, "{mean_x} {mean_y}");
     assert!((var_x - 16.0).abs() < 1.5 && (var_y - 25.0).abs() < 2.5, "{var_x} {var_y}");
     let both = x.iter().zip(&y).map(|(x, y)| (x - mean_x) * (y - mean_y)).sum::<f64>() / 4000.0;
     assert!((both - 10.0).abs() < 1.5, "{both}");
     let got = augmented("name = 'TimeJitter',std = 3.0", wide, &from, 0);
     let (mean, variance) = moments(&events(got, |entry| entry.0));
-    // A uniform time within the frame adds 1/12.
+    // The uniform time within the frame, and rounding to whole frames, add 1/12 each to the variance.
     assert!((mean - 100.0).abs() < 0.2 && (variance - 9.0).abs() < 0.8, "{mean} {variance}");
     let edge = batch(COCHLEA, 3, &[(0, [0, 0, 0], 1000)]);
     let got = total(&augmented("name = 'TimeJitter',std = 3.0", COCHLEA, &edge, 0));

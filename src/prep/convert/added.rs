@@ -151,7 +151,7 @@ impl AddedSamples {
             return Err(Error::usage("samples", "at least one", "none"));
         }
         let mut notes = self.notes.into_list();
-        // Samples are short in another unit only if others are not.
+        // If all samples have the warning about an implausible duration, drop it: such durations are usual here.
         notes.retain(|Kind { note, count, .. }| *count < samples || !note.contains(TOO_SHORT));
         let text = |kind: Kind| if kind.count == samples { kind.note } else { kind.text() };
         let notes = notes.into_iter().map(text).collect();

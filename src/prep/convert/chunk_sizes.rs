@@ -41,8 +41,8 @@ impl ChunkSizes {
         ChunkSizes::of_bytes(samples, source_bytes, chunk_samples, shard_bytes)
     }
 
-    /// Chooses the sizes for recordings of `source_bytes` bytes. This number is an estimate. Earlier versions of the
-    /// program used the real size.
+    /// Chooses the sizes for recordings of `source_bytes` bytes. [`ChunkSizes::new`] estimates this number. Earlier
+    /// versions of the program used the real size.
     pub(super) fn of_bytes(
         samples: u64,
         source_bytes: f64,

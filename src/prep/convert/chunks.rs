@@ -231,7 +231,8 @@ impl<'a> ChunkMaker<'a> {
         Ok(())
     }
 
-    /// Counts the losses of a sample, and appends its row. `number` is the index in the set, `sample` in the recording.
+    /// Counts the losses of a sample, and appends its row to `table`. `number` is the sample's index in the set, and
+    /// `sample` is its index in the recording.
     fn end_sample(
         &mut self,
         table: &mut SampleTable,

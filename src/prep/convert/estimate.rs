@@ -148,7 +148,7 @@ impl Job<'_> {
         seconds_per_sample * chunk_samples as f64 * rounds
     }
 
-    /// Seconds that a part with `samples` samples takes.
+    /// Seconds that all threads together take to convert a part with `samples` samples.
     pub(super) fn seconds_of(&self, estimate: &Estimate, samples: u64) -> f64 {
         self.converting(estimate.seconds_per_sample, samples)
     }

@@ -102,7 +102,7 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
 fn hash_file(path: &Path, progress: &Progress) -> Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
     let Raw { bytes: mut file, len } = raw(path)?;
-    // With a byte more than the file has, its end is seen in the first piece.
+    // The buffer has one byte more than a small file, so that the first piece already shows the end of the file.
     let size = len.saturating_add(1).min(PIECE) as usize;
     let mut read = |mut piece: Vec<u8>| {
         piece.resize(size, 0);

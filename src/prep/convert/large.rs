@@ -65,7 +65,7 @@ impl LargeSample<'_> {
         let in_order = self.recording.check_in_blocks(self.sample, self.sizes.events)?;
         let all = self.recording.sample_events(self.sample).unwrap_or(0);
         let mut sort = if in_order { None } else { Some(EventSort::new(self.sizes.sorted, all)?) };
-        // If the file is decoded first, that is the other half of the work.
+        // If the file is decoded before its events are read, decoding counts as the other half of the progress.
         let share = if self.recording.reopens() { 0.5 } else { 1.0 };
         let (mut passed, mut last, mut transformed) = (Passed::default(), None, Ledger::default());
         let mut send = |events: &mut Events, passed: &mut Passed| {

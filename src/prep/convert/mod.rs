@@ -12,7 +12,7 @@
 //! sensor       the error for a recording whose sensor size is unknown
 //! hash         hashes of the recordings' files
 //! chunks       makes one chunk: reads, transforms, frames, encodes
-//! large        reads a large sample in blocks and transforms them
+//! large        reads a large sample in blocks and transforms its events
 //! memory       how much memory large samples need
 //! outside      the error for an event outside the sensor
 //! loss         how many events each step lost

@@ -25,7 +25,7 @@ pub(super) fn open(conversion: &Conversion) -> Result<Inputs> {
     let Some(total) = total else { return Inputs::open(inputs, source) };
     let shown: Arc<OnceLock<Progress>> = Arc::default();
     let (own, verbosity) = (Arc::clone(&shown), *verbosity);
-    // Files of a folder are read once to look, and once to cut them.
+    // If samples are cut, each file of a folder is read twice: when it is examined, and when it is cut.
     let is_twice = source.cut != Cut::Whole && inputs.iter().any(|path| path.is_dir());
     let watching = watch(if is_twice { 0.5 } else { 1.0 }, move |bytes| {
         own.get_or_init(|| Progress::start(verbosity, "read", total, "B")).add_ahead(bytes);

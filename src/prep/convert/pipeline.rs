@@ -180,7 +180,7 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
     let samples = description.samples - resumed_samples;
     let progress = Arc::new(Progress::start(conversion.verbosity, "convert", samples, "samples"));
     let watching = {
-        // To decode the files is half of the work.
+        // Decoding the files counts as half of the progress.
         let bytes: u64 = description.sources.iter().map(|source| source.bytes).sum();
         let progress = Arc::clone(&progress);
         watch(0.5 * samples as f64 / bytes.max(1) as f64, move |samples| progress.add_ahead(samples))

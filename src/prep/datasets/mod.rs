@@ -72,7 +72,8 @@ pub struct ByHand {
 pub struct Split {
     /// Name of the part.
     pub name: String,
-    /// Number of samples or recordings in the part.
+    /// Number of samples in the part, or of recordings if the data set has no classes. If `name` has several parts, the
+    /// sum over these parts. `None` if unknown.
     pub samples: Option<u32>,
     /// Number of samples of each part, if `name` has several parts.
     #[serde(default)]
@@ -111,7 +112,7 @@ struct Each {
 pub struct Download {
     /// URL of the file. Empty if it has to be downloaded by hand.
     pub url: String,
-    /// Its path below the directory of the data set.
+    /// Path of the file below the directory of the data set.
     pub file: String,
     /// MD5 of the file, in lower-case hexadecimal digits. `None` if it is unknown.
     pub md5: Option<String>,

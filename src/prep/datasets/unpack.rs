@@ -42,7 +42,8 @@ fn is_many(name: &str) -> bool {
 /// Unpacks an archive into the directory `into`. Creates the directory if it doesn't exist. Files are moved into `into`
 /// only when all are unpacked. They replace files of the same name.
 ///
-/// A zip or tar archive inside the archive is unpacked too, into the folder that contains it. It is then removed.
+/// A zip or tar archive inside the archive is unpacked too, into the folder that contains this inner archive. The inner
+/// archive is then removed.
 ///
 /// # Errors
 /// - [`Error::DamagedRecording`] for damaged bytes, for members that are links or devices, for names that occur twice

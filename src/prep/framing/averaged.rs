@@ -95,7 +95,7 @@ impl EventFraming for ToAveragedTimesurface {
         let window = self.time_window;
         ensure(window >= 0.0 && window.is_finite(), "time_window", "microseconds, at least 0", window)?;
         ensure(positive(self.tau), "tau", "a positive number of microseconds", self.tau)?;
-        // The trace of the oldest event that counts must fit a float32.
+        // The value of the oldest event that a surface can show must fit a float32.
         let fits = (self.trace(window) as f32).is_finite();
         ensure(fits, "tau", "microseconds that do not vanish beside the time_window", self.tau)
     }

@@ -101,7 +101,7 @@ impl FrameStream {
             let rest = &places[at..];
             let start = at + rest.partition_point(|&place| !window.from.is_reached_by(place));
             let end = at + rest.partition_point(|&place| !window.end.is_reached_by(place));
-            // Because of rounding, a window can end at or before the event with which it begins to exist. Continue
+            // Because of rounding, this event can be at or after the window's end without closing the window. Continue
             // with the next event, so that the loop ends.
             let next = if end == at { at + 1 } else { end };
             if start < end {

@@ -114,7 +114,7 @@ impl MakeFrames for LastTimes {
             if self.fired.len() > before {
                 self.fired.sort_unstable();
             }
-            // The overlap changes only the slices. Ages count from whole multiples of dt, as in Tonic.
+            // The overlap changes only the slices. As in Tonic, windows end at multiples of dt after the first event.
             let end = (frame + 1) as f64 * self.rule.dt + start;
             let first = out.cells.len();
             out.push_surface(self.fired.iter().map(|&cell| {

@@ -201,7 +201,7 @@ pub(crate) fn events_of(path: &Path, options: &SourceOptions) -> Result<u64> {
     Ok(open_stream(path, options)?.len)
 }
 
-/// What the first look at a file has found out.
+/// What is found out about a file when it is opened for the first time, for the reader that opens it again.
 #[derive(Debug)]
 pub(super) struct FirstLook {
     /// Number of events in the range that the options give, or of all events if they give no range.

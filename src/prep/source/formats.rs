@@ -12,7 +12,8 @@ use crate::source::marks;
 use crate::source::packed;
 use crate::source::text::Table;
 
-/// File name extensions of the recordings that this crate reads.
+/// File name extensions of HDF5 and NumPy files. In a folder, files with these extensions are taken as recordings.
+/// Other files are recognised by their first bytes.
 pub(super) const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
 /// Number of bytes at the start of a file from which its format is recognised.
 const HEAD: usize = 1 << 14;
@@ -51,7 +52,8 @@ const NAMED: Way = ("name another layout, or none", &[]);
 const TEXT: &str = "read it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
 const NOTHING: Way = ("it has no events", &[]);
 
-/// Commands that write the converted or unpacked file into the same folder as the original file.
+/// Commands whose new file is in the folder of the original file, although they don't name it: programs that unpack a
+/// file next to it, and `git lfs pull`, which replaces the pointer by the file.
 const BESIDE: [&str; 6] = ["gunzip", "bunzip2", "unxz", "unzstd", "unlz4", "git"];
 
 /// Formats that have a mark: fixed bytes near the beginning of the file. For each: the offset of the mark in the file,

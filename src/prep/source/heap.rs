@@ -181,7 +181,7 @@ impl VlenRows {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);
             // Objects usually lie in the order of their numbers. If the first wanted object is not number 1, other
-            // objects probably precede it, and the range has only headers.
+            // objects probably precede it. Then the range has only the headers of the collection and its first object.
             let wanted = if objects[0].object > 1 { &[] } else { objects };
             let bytes = wanted.iter().fold(HEADER, |sum, w| sum.saturating_add(HEADER + padded(w.size)));
             start..start.saturating_add(bytes + HEADER)

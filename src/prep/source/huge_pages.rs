@@ -35,7 +35,8 @@ pub(crate) fn append<T: Copy>(column: &mut Vec<T>, more: &[T]) {
 fn ask_for_huge_pages<T>(column: &mut Vec<T>) {
     const PAGE: usize = 1 << 12;
     let bytes = column.capacity() * size_of::<T>();
-    // A system without free huge pages makes them by moving others: decoding would wait for it, up to half a second.
+    // If no huge pages are free, the system makes some by moving other pages. Decoding would wait for that, up to half
+    // a second.
     let free = std::fs::read_to_string("/proc/buddyinfo").map_or(0, |text| free_huge_bytes(&text));
     let advice = if free / SPARE < bytes as u64 { libc::MADV_NOHUGEPAGE } else { libc::MADV_HUGEPAGE };
     // All pages of the column get the same advice: otherwise the system cannot move it when it grows.

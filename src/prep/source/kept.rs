@@ -9,9 +9,10 @@ use tonic_base::free_space;
 use crate::source::hdf;
 use crate::source::packed::{self, Local, local};
 
-/// At most this share of the free space in the folder of temporary files is used.
+/// The kept files take at most `1 / SHARE` of the space that the folder of temporary files would have free without
+/// them.
 const SHARE: u64 = 4;
-/// Maximum weight of the files that are kept. They are open.
+/// Maximum total weight of the files that are kept. Each of them is an open file, with a weight of 1 or [`HDF5`].
 const MOST: u64 = 256;
 /// Weight of an HDF5 file: libhdf5 opens it once more, and keeps up to 2 MiB of it in memory.
 const HDF5: u64 = 8;

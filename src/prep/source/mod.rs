@@ -1,7 +1,7 @@
 //! Reads recordings from files of various layouts.
 //!
 //! A file of any layout is opened as a [`Recording`], which reads the raw events of each of its samples. Some files are
-//! datasets of many labelled samples. Files of cameras and NumPy files hold one recording each, which is opened as an
+//! datasets of many labelled samples. Files of cameras, texts, MATLAB and NumPy files hold one recording each, which is opened as an
 //! `EventStream`. The recording becomes one sample or is cut into many. The label of such a sample comes from the name
 //! of the folder that the file is in, from a table of [`labels`], from the file itself or from the caller.
 //!
@@ -14,8 +14,8 @@
 //! placing                      how x and y of a file become pixels
 //! columns                      the arrays of a file, the roles of their fields, the numbers in them
 //! memory, spooled              events that a program has in memory; samples in a temporary file
-//! commands                     Python commands that save a recording in a form that can be read
-//! formats, marks               recognise file formats: those that are not read; those of cameras
+//! commands                     Python commands that save a recording in a form that this crate reads
+//! formats, marks               recognise file formats: any, to name it in an error; those of cameras
 //! hdf, heap, numpy, matlab     read the file formats; hdf also checks that no data is missing
 //! recording, unlabelled        an open recording; events in no sample
 //! labels                       tables of labels, the list of classes
@@ -26,7 +26,8 @@
 //! target, huge_pages           where decoded events go; long columns in memory
 //! kept                         keeps the temporary files of packed recordings until they are read
 //! vetting, check               check the times; check the columns, coordinates and polarities
-//! layouts, cameras, detect     open files by their layout: HDF5 and NumPy; the file formats of cameras
+//! layouts, cameras             open files by their layout: HDF5, NumPy, MATLAB and text; the file formats of cameras
+//! detect                       detects the layout of a file, and calls the code that opens it
 //! samples                      one recording as one sample or many
 //! together, twins              checks the time unit of recordings together; finds recordings that occur twice
 //! folders, open                opens a folder, with its classes; opens a file or a folder

@@ -38,7 +38,7 @@ impl Placing {
         raw
     }
 
-    /// Converts the coordinates of a block of a sample. Subtracts `lowest` (x, y) at the end.
+    /// Converts the coordinates of a block of a sample, and then subtracts `lowest` (x, y).
     pub(super) fn place_block(&self, raw: RawSamples, lowest: [i64; 2]) -> RawSamples {
         let raw = self.place_all(raw);
         let minus = |column: Coordinates, lowest: i64| match lowest {

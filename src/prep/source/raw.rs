@@ -1,7 +1,7 @@
 //! Raw events as read from files: columns of various types, with the events of consecutive samples concatenated.
 //!
-//! Times are in microseconds, except float times of Heidelberg files (SHD, SSC): [`RawSamples::admit`] converts them
-//! from seconds.
+//! Times are in microseconds, except float times of Heidelberg files (SHD, SSC) in seconds: [`RawSamples::admit`]
+//! converts them.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -149,7 +149,7 @@ impl Coordinates {
         }
     }
 
-    /// Returns the entries of a range of events, like [`Coordinates::inside`], if `size` is at most 256.
+    /// Returns the entries of a range of events as bytes, like [`Coordinates::inside`]. `size` must be at most 256.
     fn inside_bytes(&self, range: Range<usize>, size: u32) -> Option<Vec<u8>> {
         match self {
             Coordinates::U8(c) => {

@@ -1,23 +1,22 @@
 //! Counts the bytes of recordings as they are read, and the events of large samples, for a progress bar: a single file
 //! can take minutes.
 //!
-//! What is counted is a property of the process, as the bar is. If two conversions run at once, the one that started
-//! last shows the work of both.
+//! There is one counter per process, because there is one progress bar. If two conversions run at once, the one that
+//! started last shows the work of both.
 
 use std::io::{Read, Result};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Moves a progress bar ahead by a number of units, which may be a part of one.
+/// Moves a progress bar ahead by a number of units, which may be a fraction.
 type Move = Arc<dyn Fn(f64) + Send + Sync>;
 
-/// The progress bar, and how many of its units a byte is.
+/// The progress bar, and its number of units per byte.
 static WATCHED: RwLock<Option<(Move, f64)>> = RwLock::new(None);
 
 /// Work is counted as long as this value exists.
 pub(crate) struct Watching(Move);
 
-/// Calls `ahead` with the work on recordings, in units of a progress bar. `of_byte` is the number of units that a byte
-/// counts.
+/// Calls `ahead` with the work on recordings, in units of a progress bar. `of_byte` is the number of units per byte.
 pub(crate) fn watch(of_byte: f64, ahead: impl Fn(f64) + Send + Sync + 'static) -> Watching {
     let ahead: Move = Arc::new(ahead);
     *WATCHED.write().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&ahead), of_byte));
@@ -68,7 +67,7 @@ mod tests {
         assert_eq!(read(), 8);
         count(3.0);
         assert_eq!(*seen.lock().unwrap(), 7.0);
-        // A second bar takes over, and the first one's end leaves it alone.
+        // A second bar replaces the first. Dropping the first `Watching` doesn't stop the second bar.
         let second = watch(1.0, |_| ());
         drop(watching);
         read();

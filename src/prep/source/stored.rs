@@ -1,5 +1,6 @@
 //! Events in a temporary file. They come from recordings that don't fit in memory and whose own file cannot be read
-//! in ranges: the decoded events of a camera's file, or events that were sorted.
+//! in ranges: the decoded events of a camera's file or of a text,
+//! or events that were sorted.
 
 use std::ops::Range;
 

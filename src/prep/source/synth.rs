@@ -46,8 +46,8 @@ struct Speaker {
     pitch: f64,
 }
 
-/// Writes a synthetic recording of `samples` samples with `classes` classes. `seed` determines the samples and their
-/// classes.
+/// Writes a synthetic recording of `samples` samples with `classes` classes. `seed` determines the samples, and which
+/// class and speaker each of them has.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for 0 samples, 0 classes or more than 65,535 classes; [`tonic_base::Error::Exists`];

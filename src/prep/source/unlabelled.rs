@@ -14,14 +14,14 @@ pub(crate) struct Unlabelled {
     pub(crate) intervals: (i64, i64),
     /// First and last time of the recording, in microseconds.
     pub(crate) times: (i64, i64),
-    /// The unit in which the times of the table would fit the recording better, if there is one.
+    /// The unit in which the times in the table of labels would fit the recording better, if there is one.
     pub(crate) probable: Option<TimeUnit>,
 }
 
 impl Unlabelled {
     /// Describes the events that are in no sample. The first argument is the number of these events and the number of
-    /// all events. `unit` is the unit in which the table's times were read. Returns `None` if all events are in
-    /// samples.
+    /// all events. `unit` is the unit in which the times in the table of labels were read. Returns `None` if all
+    /// events are in samples.
     pub(crate) fn new(
         (events, of): (u64, u64),
         intervals: (i64, i64),
@@ -33,7 +33,8 @@ impl Unlabelled {
     }
 }
 
-/// Returns the text that asks the user for the unit of a table's times. `probable` is the most probable unit.
+/// Returns the text that asks the user for the unit of the times in a table of labels. `probable` is the most probable
+/// unit.
 pub(crate) fn ask_unit(probable: Option<TimeUnit>) -> String {
     match probable {
         Some(unit) => format!("are they in {unit}? Their unit can be at each, as in 20{unit}"),

@@ -10,7 +10,7 @@ from . import _native
 
 
 def main() -> NoReturn:
-    """Does what the words of the command line say, and ends Python with the program's exit code."""
+    """Runs tonic-prep with the arguments of the command line, and ends Python with the program's exit code."""
     name = os.path.basename(sys.argv[0])
     words = ["python -m tonic_shards" if name == "__main__.py" else name, *sys.argv[1:]]
     sys.stdout.flush()

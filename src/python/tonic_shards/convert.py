@@ -73,35 +73,36 @@ def convert(
     """Converts recordings into a set, and opens it.
 
     Does what `tonic-prep convert` does, and gives the same bytes. An option is the program's flag of the same name.
-    Progress is drawn on a terminal and in a notebook. Other Python threads go on meanwhile. Ctrl-C ends the conversion;
+    Progress is drawn on a terminal and in a notebook. Other Python threads continue to run. Ctrl-C ends the conversion;
     resume=True continues it. Likely mistakes, such as many events lost, are UserWarnings.
 
     Parameters:
         source: a recording, a folder with a sub-folder for each class, or a list of either.
         out: directory of the new set.
-        recipe: which frames: the path of a TOML file, TOML as text, a dict of the same structure, or a Compose of
-            Tonic. None: as the next four say.
+        recipe: which frames to make: the path of a TOML file, TOML as text, a dict of the same structure, or a Compose
+            of Tonic. None: the frames that the next four parameters describe.
         recipe_of: a set, whose recipe is used again.
         channels, crop_time, time_window: channels to downsample a cochlea to, 100 by default; the last microsecond
             that is kept, 1,000,000 by default for a cochlea; microseconds per frame, 4,000 by default for a cochlea and
             10,000 for a camera.
-        dataset, split: the data set that source is the download of, such as "nmnist", and the part of it. None: train,
-            or all if the data set has no parts.
-        layout: of the recordings; None: recognised by their content.
+        dataset, split: name of the data set, such as "nmnist", if source is its download; and the part to convert.
+            split=None: train, or all if the data set has no parts.
+        layout: layout of the recordings. None: recognised by their content.
         map: the fields that are the columns of events, {"t": "events/t", "x": ...} or "t=events/t,x=...".
         columns: the order of the columns of a table, "t,x,y,p"; "_" is a column that isn't used.
-        topic: of a ROS bag, whose events are read; None: the first topic with events.
+        topic: the topic of a ROS bag to read events from. None: the first topic with events.
         origin: coordinate of the first pixel, 0 or 1. flip_y: counts rows from below. to_zero: moves each sample so
             that its lowest x and its lowest y are 0.
-        time_unit: of the times in the files: "s", "ms", "us" or "ns". None: what the file says, or else us, in HDF5 s
-            for floats, and s for fractions in files of MATLAB.
+        time_unit: of the times in the files: "s", "ms", "us" or "ns". None: the unit that the file states. If it states
+            none: s for floats in HDF5, and for fractions in texts and in files of MATLAB; us for all other times.
         events: only these events of each recording: (A, B) or "A..B", B excluded.
         unwrap: undoes wraps of a clock. allow_clock_trouble: takes times as they are, sorted.
         sensor: channels of a cochlea, or (W, H, P): width, height, polarities. None: what the file says.
         sample_duration, sample_events, sample_overlap: cuts recordings into samples of a duration (microseconds, or
-            "100ms") or of a number of events, with an overlap in the same.
+            "100ms") or of a number of events, with an overlap in the same unit.
         label: name of the class of all samples. labels: a CSV file with the classes of files or of intervals.
-        classes: names of all classes in their order, or a file with a name per line. classes_of: those of a set.
+        classes: names of all classes in their order, or a file with a name per line. classes_of: a set, whose classes
+            are used.
         class_level: level of the sub-folders that are the classes, 1 or more.
         digits, single_digits: which part of N-TIDIGITS18, and whether only single digits.
         limit: only the first samples. level: of zstd, 1 by default. chunk_samples: per chunk; None: 64, or fewer if

@@ -95,14 +95,13 @@ class ShardDataset:
 
 
 class BatchSampler:
-    """Batches of indices in the order of the format, which Loader and tonic-train have too: for the batch_sampler of
-    torch's DataLoader.
+    """Batches of indices, for the batch_sampler of torch's DataLoader. The order is that of Loader and tonic-train.
 
     The order visits one window of chunks after another (8,192 samples, shuffled among themselves), so that a dataset
     which keeps a window in memory decodes each chunk once. Each iteration is an epoch: the first is epoch 0.
 
     Sampler and iterators have state_dict() and load_state_dict(), so that torchdata's StatefulDataLoader continues
-    within an epoch. A state is one of Loader's: either continues the other.
+    within an epoch. A BatchSampler can load a state of a Loader, and a Loader can load a state of a BatchSampler.
 
     Parameters:
         dataset: a ShardDataset, a ShardSet, or the directory or URL of a set.
@@ -151,12 +150,12 @@ class BatchSampler:
         return _Batches(self)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the sampler is, after the last batch that its newest iterator gave. A DataLoader with workers asks for
-        batches before it gives them: take the state of StatefulDataLoader there."""
+        """Where the sampler is, after the last batch that its newest iterator gave. A DataLoader with workers requests
+        batches before it gives them, so use the state of StatefulDataLoader if there are workers."""
         return self._state(self.epoch, self._skipped) if self._newest is None else self._newest.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Makes the next iterator continue where `state` was taken, of a BatchSampler or of a Loader.
+        """Makes the next iterator continue where `state` was taken. It is a state of a BatchSampler or of a Loader.
 
         Raises:
             IncompatibleError: for a state of another set.
@@ -187,8 +186,8 @@ class BatchSampler:
 
 
 class _Batches:
-    """The batches of an epoch. It begins with the first batch that is asked for: DataLoader makes iterators that it
-    never asks, and those must not count as epochs."""
+    """The batches of an epoch. The epoch begins when the first batch is requested: DataLoader makes iterators from
+    which it never requests a batch, and these must not count as epochs."""
 
     def __init__(self, sampler: BatchSampler) -> None:
         self._sampler = sampler

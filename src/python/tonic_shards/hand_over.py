@@ -2,8 +2,8 @@
 
 default_collate stacks the samples of a batch in new shared memory, and the first write to new memory takes longer than
 making the batch. Here a worker copies its batches to blocks of shared memory that it uses again: the training process
-marks a block as free when nothing uses its tensor any more. Whatever is not such a batch any more when it is sent, such as
-a view of it, is sent as torch sends tensors.
+marks a block as free when nothing uses its tensor any more. A tensor that is no longer the whole batch when it is sent,
+such as a view of the batch, is sent as torch sends other tensors.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from torch.multiprocessing.reductions import reduce_tensor
 from torch.utils.data import get_worker_info
 from torch.utils.data._utils import collate
 
-# A block begins with a header: its state, and whether the training process has received it.
+# A block begins with a header. Byte _STATE is the state of the block. Byte _RECEIVED is 1 if the training process has
+# received the block.
 _STATE, _RECEIVED = 0, 1
 _HEADER = 64
 _FREE, _USED, _LOST = 0, 1, 2
-# Blocks of a worker. Batches beyond them, for example those of list(DataLoader), are stacked by default_collate.
+# Maximum number of blocks of a worker. If all are in use, for example in list(DataLoader), default_collate stacks the
+# samples of further batches.
 _MOST = 16
-# Elsewhere, a state could be seen before the numbers that were written first.
+# On other processors, a process could see a new state before the numbers that were written earlier.
 _ORDERED = platform.machine() == "x86_64"
 
 
@@ -54,13 +56,13 @@ def together(batch: NDArray[Any], labels: Iterable[int]) -> list[tuple[NDArray[A
     return samples
 
 
-# Versions of torch without this map stack the samples, which are tuples.
+# If this version of torch has no such map, default_collate stacks the samples like other tuples.
 _map: dict[Any, Any] = getattr(collate, "default_collate_fn_map", {})
 _torchs = {kind: _map.get(kind) for kind in (np.ndarray, int)}
 
 
 def _collate(samples: list[Any], *, collate_fn_map: Any = None) -> Any:
-    """What default_collate does with such samples: frames and labels of the batch."""
+    """The function of default_collate for _Together samples. Returns the frames and the labels of the batch."""
     batch, functions = samples[0].batch, collate_fn_map or {}
     whole = len(samples) == len(batch) and all(
         type(sample) is _Together and sample.batch is batch and sample.place == place
@@ -91,7 +93,7 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
 
 
 class _Small(_Plain):
-    """A tensor of whole numbers that is sent as such, not in shared memory of its own."""
+    """A tensor of integers. The message to the training process has its numbers, so it needs no shared memory."""
 
 
 def _send_small(tensor: _Small) -> Any:
@@ -116,7 +118,7 @@ class _Filled(_Plain):
 class _Block:
     """Shared memory of a worker, for one batch at a time."""
 
-    frames: torch.Tensor  # of the batch, without a reference to `filled`'s
+    frames: torch.Tensor  # frames of the batch; keeps no reference to the tensor that `filled` returns
 
     def __init__(self, size: int, number: int) -> None:
         self.memory = torch.zeros(_HEADER + size, dtype=torch.uint8).share_memory_()
@@ -155,7 +157,7 @@ class _Blocks:
     def free(self, size: int) -> Optional[_Block]:
         """A block with room for `size` bytes, None if too many are in use."""
         if self.process != os.getpid():
-            # What a forked process has of another is not its own.
+            # The blocks that a forked process finds here belong to its parent.
             self.process, self.name, self.made, self.blocks = os.getpid(), secrets.token_hex(8), 0, []
         free = [block for block in self.blocks if block.is_free()]
         for block in free:
@@ -173,7 +175,8 @@ _blocks = _Blocks()
 
 
 def _send(tensor: _Filled) -> Any:
-    """What is sent in place of a tensor: its block the first time, and the number of the block later."""
+    """The message that is sent in place of a tensor. It has the memory of the block until the training process has
+    received it, and later only the number of the block."""
     block = tensor.block
     if tensor.sent or not tensor.is_whole():
         return reduce_tensor(_plain(tensor))
@@ -201,7 +204,8 @@ def _receive(
     dtype: str,
     shape: tuple[int, ...],
 ) -> torch.Tensor:
-    """Makes the tensor that was sent, in the training process. `worker`: its process, name and blocks."""
+    """Makes the tensor that was sent, in the training process. `worker`: the worker's process id, its name, and the
+    numbers of its blocks."""
     process, name, numbers = worker
     if memory is None:
         block = _received[name][number]
@@ -210,7 +214,7 @@ def _receive(
         for sender in (child for child in multiprocessing.active_children() if child.ident == process):
             if name not in _received:
                 _received[name] = {}
-                # The iterator of DataLoader has the Process, and so the blocks go with the iterator.
+                # Only the iterator of DataLoader keeps the Process, so the blocks are dropped with the iterator.
                 weakref.finalize(sender, _received.pop, name)
             _received[name][number] = block
             block[_RECEIVED] = 1
@@ -223,7 +227,8 @@ def _receive(
 
 
 def _free(block: NDArray[np.uint8], receiver: int, forks: int) -> None:
-    # A process that was forked from the receiver doesn't decide about the block. It may still use the batch, though.
+    # Only the receiver changes the state. If the receiver was forked meanwhile, the child may still use the batch, so
+    # the block is not used again.
     if os.getpid() == receiver:
         block[_STATE] = _FREE if forks == _forks else _LOST
 

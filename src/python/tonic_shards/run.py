@@ -18,7 +18,7 @@ _MOST_HEADER = 1 << 24
 
 
 class _LayersError(Exception):
-    """A model with the layers of a network file."""
+    """Raised for a model with the layers of a network file, which Run doesn't describe."""
 
 
 class Neuron(NamedTuple):
@@ -84,8 +84,8 @@ def load_run(path: Union[str, "os.PathLike[str]"], *, best: bool = False) -> Run
     Raises:
         OSError: if a file cannot be read.
         CorruptError: if the model file is damaged.
-        ValueError: for a URL; or if the network has the layers of a network file (--network, --preset), which Run doesn't describe.
-            safetensors.numpy.load_file reads the arrays of such a model file.
+        ValueError: for a URL; or if the network has the layers of a network file (--network, --preset), which Run
+            doesn't describe. safetensors.numpy.load_file reads the arrays of such a model file.
     """
     folder = _local(path)
     file = folder / ("best.safetensors" if best else "model.safetensors") if folder.is_dir() else folder
@@ -139,7 +139,8 @@ def read_predictions(path: Union[str, "os.PathLike[str]"]) -> Predictions:
     Raises:
         OSError: if a file cannot be read.
         CorruptError: if the files are damaged, or do not belong together.
-        ValueError: for a URL; or if two classes have the same name, or one has none: then names do not tell the labels.
+        ValueError: for a URL; or if two classes have the same name, or a class has no name. The file has the names of
+            the classes, so labels would be ambiguous.
     """
     folder = _local(path)
     file = folder / "predictions.csv"

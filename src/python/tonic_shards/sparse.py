@@ -21,8 +21,8 @@ class SparseSample(NamedTuple):
 class SparseBatch(NamedTuple):
     """A batch as a matrix in compressed rows (CSR), of shape (B * T, P * H * W).
 
-    Row b * T + t is frame t of sample b, and column (p * H + y) * W + x a cell. The entries of row r are those from
-    indptr[r] to indptr[r + 1].
+    Row b * T + t is frame t of sample b, and column (p * H + y) * W + x is cell (p, y, x). The entries of row r are
+    those from indptr[r] to indptr[r + 1] (excluded).
     """
 
     indptr: NDArray[np.int64]

@@ -29,8 +29,8 @@ def recipe(compose: Any) -> str:
         compose: tonic.transforms.Compose, or a list of transforms. The last one makes frames.
 
     Raises:
-        ValueError: for a transform that has no equal: which, and why. Random transforms belong to training, and
-            functions of frames to `transform` of ShardDataset or DiskCached.
+        ValueError: for a transform that a recipe cannot have; the text says which, and why. Random transforms belong to
+            training, and functions of frames to `transform` of ShardDataset or DiskCached.
     """
     transforms = list(getattr(compose, "transforms", compose if isinstance(compose, (list, tuple)) else [compose]))
     if not transforms:
@@ -84,7 +84,8 @@ def _is_tonic(transform: Any) -> bool:
 
 
 def _table(number: int, transform: Any, known: dict[str, Any]) -> dict[str, Any]:
-    """The name and the parameters of a transform; without those that have Tonic's default, which is a recipe's too."""
+    """The name and the parameters of a transform. Leaves out parameters with Tonic's default, which is also the default
+    in a recipe."""
     name = _name(transform)
     if not _is_tonic(transform):
         raise ValueError(
@@ -92,7 +93,7 @@ def _table(number: int, transform: Any, known: dict[str, Any]) -> dict[str, Any]
             "belongs to transform of ShardDataset or DiskCached"
         )
     if name not in known:
-        return {"name": name}  # the recipe's error says why there is none
+        return {"name": name}  # check_recipe raises an error that says why the transform is not known
     parameters, table = {parameter["name"]: parameter for parameter in known[name]}, {"name": name}
     for field in dataclasses.fields(transform):
         value = getattr(transform, field.name)
@@ -108,7 +109,7 @@ def _table(number: int, transform: Any, known: dict[str, Any]) -> dict[str, Any]
 
 
 def _whole(value: Any) -> Any:
-    """A float without a fraction as an int: Tonic takes 1e6 for a time."""
+    """A float without a fraction as an int: Tonic accepts 1e6 as a time."""
     if isinstance(value, (list, tuple)):
         return [_whole(inner) for inner in value]
     return int(value) if isinstance(value, (float, np.floating)) and float(value).is_integer() else value
@@ -134,14 +135,15 @@ class DiskCached(ShardDataset):
         recipe: which frames. None: those of dataset.transform. If it is given, the dataset must give events.
         sensor_size, classes: None: those of the dataset. Targets are indices into classes.
         pad: pads samples with zeros to the longest that the recipe allows, so that they can be stacked. If False,
-            samples have their own lengths, as Tonic's PadTensors expects, which pads those of a batch to the longest.
-        dtype: of the frames. None: int16, as Tonic's, if that holds all counts, or else int32; float32 for surfaces.
+            samples have their own lengths, for Tonic's PadTensors, which pads the samples of a batch to the longest.
+        dtype: of the frames. None: int16, as Tonic's, for a set with counts of uint8; int32 for uint16; int64 for
+            uint32; float32 for surfaces.
         cache_bytes: how much memory decoded chunks may take.
         quiet: shows no progress.
         options: more options of Writer, such as lenient=True, for a set that is filled now.
 
     Raises:
-        ValueError: for a transform that has no equal, events that are refused, or a target that is no class.
+        ValueError: for a transform that a recipe cannot have, events that are refused, or a target that is no class.
         IncompatibleError: if the set in the directory has another recipe or another number of samples.
     """
 
@@ -194,7 +196,7 @@ class DiskCached(ShardDataset):
 
 
 def _recipe_of(dataset: Any, asked: Optional[Recipe]) -> tuple[str, Any]:
-    """The recipe for a dataset, and the dataset without the transform that it comes from."""
+    """The recipe for a dataset, and the dataset without the transform that the recipe was made from."""
     if asked is not None:
         return _native.check_recipe(read(asked)[1]), dataset
     if getattr(dataset, "transforms", None) is not None:

@@ -27,8 +27,8 @@ class Writer:
     outside the sensor, polarities that are neither 0 nor 1. They are kept in a temporary file, in $TMPDIR, about 13
     bytes each. When the `with` block ends, the set is made, as from a recording with these events: the same frames,
     ledger, chunks and shards, and the same bytes each time. If the block raises, or the process is killed, there is no
-    set. The only source that the set lists is the hash of all events, in a form that doesn't depend on their types;
-    README.md has it.
+    set. The set lists one source: the hash of all events, in a form that doesn't depend on the types of the arrays.
+    README.md describes this form.
 
     Parameters:
         path: directory of the new set.
@@ -36,8 +36,8 @@ class Writer:
         recipe, recipe_of, channels, crop_time, time_window: which frames, as in convert().
         classes: names of the classes, in their order. None: labels are numbers; or they are names, which are sorted.
         columns: names of the columns of two-dimensional arrays, "x,y,t,p"; "_" is a column that isn't used.
-        origin, time_unit, unwrap, allow_clock_trouble, lenient, max_loss: as in convert(). Times are microseconds by
-            default, and then refused if they last too long or too short for that.
+        origin, time_unit, unwrap, allow_clock_trouble, lenient, max_loss: as in convert(). Without time_unit, times are
+            microseconds, and a sample that would be too long or too short in this unit is refused.
         level, chunk_samples, shard_size, threads, overwrite, quiet: as in convert().
 
     Raises:
@@ -90,7 +90,7 @@ class Writer:
                 an array of shape (N, 4), whose columns `columns` names. y is needed if the sensor has several rows, and
                 p if it has several polarities. p is 1 for on, and 0 or -1 for off.
             label: number or name of the class. None: no class.
-            extras: numbers to keep with the sample, such as speaker=3. All samples have the same.
+            extras: numbers to keep with the sample, such as speaker=3. All samples must have the same names of extras.
 
         Raises:
             ValueError: for events that are refused, with the sample, the event, what was expected and found.
@@ -144,7 +144,7 @@ class Writer:
         if kind in "mM":
             if self._time_unit not in (None, "us"):
                 raise ValueError(f"{name}: expected numbers next to time_unit, got {column.dtype}")
-            # NaT is the least integer, which is no time.
+            # NaT becomes -2^63, which stands for an event without a time.
             column = column.astype(f"{kind}8[us]").view(np.int64)
         elif kind == "b":
             column = column.view(np.uint8)
@@ -156,4 +156,4 @@ class Writer:
             column = column.astype(column.dtype.newbyteorder("="), copy=False)
         else:
             raise ValueError(f"{name}: expected integers or floats, got {column.dtype}")
-        return name, np.require(column, requirements=["C", "A"])  # fields of records are neither
+        return name, np.require(column, requirements=["C", "A"])  # fields of structured arrays may be neither

@@ -147,8 +147,8 @@ impl Store {
                     let (expected, got) = (format!("{} bytes", range.end), format!("{at}, and then its end"));
                     Error::corrupt(&self.url(name), "file length", expected, got)
                 }
-                // If an answer breaks off, object_store asks for the rest by itself. Its error can be a status that is
-                // final for a request of our own.
+                // If an answer breaks off, object_store itself requests the rest. If this request fails, its status
+                // can be one after which our own requests are not tried again.
                 Err(error) if is_passing(&error) || (at > before && is_of_server(&error)) => error,
                 Err(error) => return Err(error),
             };

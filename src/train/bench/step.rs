@@ -197,7 +197,7 @@ impl Trainer {
         let mut engine = cpu_engine(&network, Ranks::solo());
         let steps = self.padding.steps;
         if network.layers().norms().next().is_some() {
-            // Initial running statistics are not those of the batch, with which a training step normalises.
+            // A training step normalises with the statistics of the batch, not with the initial running statistics.
             let mut gradient = Parameters::zeros(network.architecture().clone());
             engine.step(&network, batch, steps, &mut gradient)?;
             network.parameters.statistics_mut().copy_from_slice(gradient.statistics());

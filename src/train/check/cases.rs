@@ -15,7 +15,7 @@ pub(super) struct Case {
     pub(super) inputs: u32,
     pub(super) hidden: &'static [usize],
     pub(super) classes: usize,
-    /// Number of frames of each sample. The batch has `times` copies of these samples.
+    /// Number of frames of each sample. The batch has `times` different samples of each of these lengths.
     pub(super) lengths: &'static [usize],
     pub(super) times: usize,
     pub(super) steps: usize,
@@ -100,7 +100,7 @@ pub(super) fn batch_of(case: &Case) -> Batch {
         let made = random.batch(i as u64, 1);
         let SampleFrames { frame_sizes, cells, counts } = made.frames.sample(0);
         let (sizes, cells): (Vec<u32>, Vec<u32>) = (frame_sizes.iter().collect(), cells.iter().collect());
-        // Large counts and fractions, if the width has them.
+        // Use large counts and fractions, if the column type can hold them.
         let counts: Vec<u32> = counts.iter().enumerate().map(|(i, n)| large(n, i, case.counts)).collect();
         let values: Vec<f32> = counts.iter().map(|&n| n as f32 * 0.25).collect();
         let column = if case.counts == Width::F32 { Column::F32(&values) } else { Column::U32(&counts) };
@@ -125,7 +125,7 @@ pub(super) fn network_of(case: &Case) -> Network {
     let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };
     let mut network = Network::new(shape.iaf(neuron), &mut ChaCha8Rng::seed_from_u64(7));
     for layer in network.parameters.layers_mut() {
-        // Initial weights shrink with the number of inputs. Rounded to the grid, all would be 0.
+        // With many inputs, the initial weights are so small that rounding to multiples of 1/64 would make them all 0.
         let larger = (layer.inputs as f32 / 256.0).sqrt().max(1.0);
         layer.weight_t.iter_mut().for_each(|w| *w = (*w * larger * 64.0).round() / 64.0);
         layer.bias.iter_mut().for_each(|b| *b = (*b * 64.0).round() / 64.0);

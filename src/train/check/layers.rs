@@ -14,8 +14,8 @@ use crate::network::{Architecture, Layers, Network, Parameters, TensorKind};
 /// Largest relative difference between gradients, logits or statistics of GPU and CPU.
 const TOLERANCE: f64 = 1e-5;
 
-/// Names and network files of the checks. Together they have every neuron, surrogate gradient, mask and readout of the
-/// kernels.
+/// Names and network files of the checks. Together they have every neuron, surrogate gradient, dropout mask and readout
+/// that the kernels compute.
 pub(super) const NETWORKS: [(&str, &str); 4] = [
     (
         "silif, norm, dropout, leaky",
@@ -59,8 +59,8 @@ pub(super) fn check_layers(device: &Device, text: &str) -> Result<Verdict> {
     let layers = Layers::parse(text, &[]).expect("a network of the checks");
     let architecture = Architecture::new(case.inputs as usize, layers, case.classes);
     let mut network = Network::new(architecture, &mut ChaCha8Rng::seed_from_u64(7));
-    // The linear layers then have exact outputs, so that no spike depends on the order of a sum. Larger numbers than the
-    // initial ones make the neurons spike.
+    // Multiples of 1/64 give the linear layers exact outputs, so that no spike depends on the order of a sum. They are
+    // larger than the initial values, so that the neurons spike.
     for layer in network.parameters.layers_mut() {
         layer.weight_t.iter_mut().chain(layer.bias).for_each(|w| *w = (*w * 512.0).round() / 64.0);
     }
@@ -90,7 +90,7 @@ pub(super) fn check_layers(device: &Device, text: &str) -> Result<Verdict> {
         apart = apart.max(if is_zero { 0.0 } else { relative_difference(ours, theirs) });
     }
     apart = apart.max(relative_difference(ours.2.statistics(), theirs.2.statistics()));
-    // With the statistics of the batch, neurons spike about as often as in the step.
+    // With the statistics of the batch as running statistics, neurons spike about as often as in the training step.
     network.parameters.statistics_mut().copy_from_slice(theirs.2.statistics());
     let evaluated = [&mut gpu as &mut dyn Engine, &mut cpu].map(|engine| -> Result<_> {
         engine.forward(&network, &batch, case.steps)?;

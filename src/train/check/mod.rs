@@ -87,7 +87,8 @@ pub fn check(device: &Device, quick: bool, mut each: impl FnMut(&CheckReport)) -
     let all = PRECISIONS.iter().flat_map(|&precision| cases.iter().map(move |case| (precision, case)));
     let steps: Vec<_> =
         all.filter(|((precision, _), case)| *precision == MatmulPrecision::Highest || plain(case)).collect();
-    // NVRTC takes seconds for each, on one thread. A program that doesn't compile fails the check that needs it.
+    // NVRTC takes seconds for each program, on one thread, so all programs are compiled in parallel. If one doesn't
+    // compile, the checks that need it fail.
     let mut variants = Vec::new();
     for ((precision, _), case) in &steps {
         if !variants.contains(&(case.column_types(), *precision)) {

@@ -180,7 +180,7 @@ fn class_weights_are_those_of_pytorch() {
     let mut samples = vec![0; network.shape().classes];
     batch.labels.iter().for_each(|&label| samples[label as usize] += 1);
     let balanced = ClassWeights::Balanced.of(&samples).unwrap();
-    // A class without samples weighs nothing here. In the golden, it weighs as much as if it had one.
+    // A class without samples has the weight 0 here. The golden gives it the weight of a class with one sample.
     for ((weight, expected), samples) in wide(&balanced).iter().zip(&golden.tensor("balanced/weights").1).zip(&samples)
     {
         assert_eq!(*weight, if *samples == 0 { 0.0 } else { *expected });

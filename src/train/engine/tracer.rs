@@ -84,8 +84,8 @@ impl<'a> Tracer<'a> {
     }
 }
 
-/// Returns the outputs of the readout over time, (steps, classes). Row t is the sum of time steps 0 to t. `input` is the
-/// input of the readout.
+/// Returns the outputs of the readout over time, (steps, classes). Row t is the sum of time steps 0 to t. `input` is
+/// the input of the readout.
 fn summed_readout(network: &Network, input: &ActiveCells) -> Vec<f32> {
     let Some(readout) = network.parameters.layers().last() else { return Vec::new() };
     let mut sum = vec![0.0; readout.outputs];

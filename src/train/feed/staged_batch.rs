@@ -12,7 +12,7 @@ use crate::kernel::program::ColumnTypes;
 #[derive(Debug)]
 pub(crate) struct StagedBatch {
     source: BatchSource,
-    /// The GPU memory that `source` points to, for samples of these sizes.
+    /// The GPU memory that `source` points to. It has room for samples of the sizes `room`.
     samples: Staged,
     room: Sizes,
     order: Buffer<DrawOrder>,
@@ -38,8 +38,8 @@ impl StagedBatch {
         Ok(staged)
     }
 
-    /// Queues a copy of another batch to the place of this one. The GPU must have finished its work with this batch.
-    /// `staging` has the same types of columns.
+    /// Replaces this batch by another one: queues a copy of `batch` to the GPU. The GPU must have finished its work
+    /// with the old batch. `staging` must have the column types of the old batch.
     pub(crate) fn renew(
         &mut self,
         stream: &Stream,

@@ -73,7 +73,7 @@ pub(crate) trait Stage: Sync {
     fn widths(&self) -> Widths;
     /// Returns the index of the sample's class, from 0.
     fn label(&self) -> u32;
-    /// Returns the number of [`Sample::key`].
+    /// Returns the key of the sample for [`Sample::key`].
     fn key(&self) -> u64;
     /// Appends the sample to `frames`. Returns an error if a cell is outside the frame.
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()>;

@@ -76,7 +76,7 @@ pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
 /// Implements [`DeviceType`] for number types. In the macro's arguments, the name in CUDA C++ follows each type.
 macro_rules! numbers {
     ($($rust:ty: $cuda:literal),* $(,)?) => {$(
-        // SAFETY: a number of the same width and kind on both sides; any bits are one.
+        // SAFETY: a number of the same width and kind in Rust and in CUDA C++; any bits are a valid number.
         unsafe impl DeviceType for $rust {
             fn declare(name: &str) -> String {
                 format!(concat!($cuda, " {}"), name)
@@ -95,14 +95,15 @@ numbers! {
     i32: "int",
 }
 
-// SAFETY: 64 bits with the alignment of a pointer on both sides; a kernel may be given any of them.
+// SAFETY: 64 bits with the alignment of a pointer in Rust and in CUDA C++. Rust never dereferences an address, so any
+// bits are valid.
 unsafe impl<T: DeviceType> DeviceType for Address<T> {
     fn declare(name: &str) -> String {
         T::declare(&format!("*{name}"))
     }
 }
 
-// SAFETY: elements side by side on both sides.
+// SAFETY: an array has its elements side by side, in Rust and in CUDA C++.
 unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
     fn declare(name: &str) -> String {
         match name.starts_with('*') {
@@ -124,8 +125,8 @@ pub(crate) unsafe trait KernelStruct: DeviceType {
     fn declaration() -> String;
 }
 
-/// Defines structs in Rust and CUDA C++ (function `declarations`). A struct must come after the structs that it
-/// contains.
+/// Defines structs in Rust, and a function `declarations` that returns their definitions in CUDA C++. A struct must
+/// come after the structs that it contains.
 macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*
@@ -148,7 +149,7 @@ macro_rules! kernel_structs {
             }
         }
 
-        // SAFETY: this is the macro that may implement it.
+        // SAFETY: this is the only macro that may implement the trait.
         #[allow(unsafe_code)]
         unsafe impl $crate::gpu::KernelStruct for $name {
             const NAME: &'static str = stringify!($name);

@@ -131,7 +131,7 @@ impl Compilation {
 
         let mut raw = std::ptr::null_mut();
         let none = std::ptr::null();
-        // SAFETY: NVRTC is there, both texts end with a zero and are copied, there are no headers, and it writes one
+        // SAFETY: NVRTC is there, both texts end with a zero and are copied, there are no headers, and NVRTC writes one
         // handle.
         let code = unsafe { sys::nvrtcCreateProgram(&raw mut raw, text.as_ptr(), NAME.as_ptr(), 0, none, none) };
         check(code, || doing.clone())?;
@@ -148,7 +148,7 @@ impl Compilation {
     fn get(&self, size: GetSize, text: Get) -> Result<Vec<u8>> {
         let doing = || self.doing.clone();
         let mut bytes = 0;
-        // SAFETY: the program is NVRTC's; it writes one number.
+        // SAFETY: the program is NVRTC's; the function writes one number.
         check(unsafe { size(self.raw, &raw mut bytes) }, doing)?;
         let mut content = vec![0; bytes];
         // SAFETY: the vector has as many bytes as NVRTC announced.
@@ -171,7 +171,7 @@ impl Compilation {
 
 impl Drop for Compilation {
     fn drop(&mut self) {
-        // SAFETY: it is destroyed once.
+        // SAFETY: the program is destroyed once, here.
         let _ = unsafe { sys::nvrtcDestroyProgram(&raw mut self.raw) };
     }
 }

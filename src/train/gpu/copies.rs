@@ -23,8 +23,8 @@ impl Stream {
         let bytes = range.len() * size_of::<T>();
         let doing = || format!("copy to {}", self.device());
         self.begin_copy(from, bytes, doing, || {
-            // SAFETY: the context is current, both sides have `bytes` bytes, and host memory is not freed before the
-            // end.
+            // SAFETY: the context is current, both sides have `bytes` bytes, and the host memory is not freed before
+            // the copy ends.
             unsafe { sys::cuMemcpyHtoDAsync_v2(to.raw(), source.cast(), bytes, self.raw()) }
         })
     }
@@ -41,8 +41,8 @@ impl Stream {
         let bytes = range.len() * size_of::<T>();
         let doing = || format!("copy from {}", self.device());
         self.begin_copy(to, bytes, doing, || {
-            // SAFETY: the context is current, both sides have `bytes` bytes, and the host's are not borrowed before the
-            // end.
+            // SAFETY: the context is current, both sides have `bytes` bytes, and the host memory is neither borrowed
+            // nor freed before the copy ends.
             unsafe { sys::cuMemcpyDtoHAsync_v2(target.cast(), from.raw(), bytes, self.raw()) }
         })
     }

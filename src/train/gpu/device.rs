@@ -38,8 +38,8 @@ unsafe impl Sync for Open {}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // SAFETY: `open` retained it once, and everything made in it holds a clone, so it is gone. After a failure the
-        // context stays until the end of the process.
+        // SAFETY: `open` retained the context once. Every value that uses the context holds a clone of the device, so
+        // no such value exists any more. If the release fails, the context stays until the end of the process.
         let _ = unsafe { sys::cuDevicePrimaryCtxRelease_v2(self.device) };
     }
 }
@@ -77,7 +77,7 @@ impl Device {
         let name = name(device)?;
         let attribute = |attribute| {
             let mut value = 0;
-            // SAFETY: the device is the driver's; it writes one number.
+            // SAFETY: the device is the driver's; the driver writes one number.
             check(unsafe { sys::cuDeviceGetAttribute(&raw mut value, attribute, device) }, doing)?;
             Ok::<usize, Error>(value.max(0) as usize)
         };
@@ -93,12 +93,13 @@ impl Device {
         let multiprocessors = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         let shared_memory_limit = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let mut bytes = 0;
-        // SAFETY: the device is the driver's; it writes one number.
+        // SAFETY: the device is the driver's; the driver writes one number.
         check(unsafe { sys::cuDeviceTotalMem_v2(&raw mut bytes, device) }, doing)?;
         let total_memory = bytes as u64;
         let driver = driver_version()?;
         let mut context = std::ptr::null_mut();
-        // SAFETY: the device is the driver's; it writes one handle, which is released when the last clone is dropped.
+        // SAFETY: the device is the driver's; the driver writes one handle, which is released when the last clone is
+        // dropped.
         check(unsafe { sys::cuDevicePrimaryCtxRetain(&raw mut context, device) }, doing)?;
         Ok(Device(Arc::new(Open {
             ordinal,
@@ -122,13 +123,13 @@ impl Device {
         devices().map_err(|why| Error::unavailable("device cuda", why))
     }
 
-    /// Returns the number that the driver gives to this GPU, or to this part of one (MIG), and to no other anywhere.
+    /// Returns the UUID of this GPU, or of this MIG instance (a part of a GPU). No other device has the same UUID.
     ///
     /// # Errors
     /// [`Error::Cuda`] if the GPU's driver returns an error.
     pub(crate) fn uuid(&self) -> Result<[u8; 16]> {
         let mut uuid = sys::CUuuid { bytes: [0; 16] };
-        // SAFETY: the device is the driver's; it writes 16 bytes.
+        // SAFETY: the device is the driver's; the driver writes 16 bytes.
         let code = unsafe { sys::cuDeviceGetUuid_v2(&raw mut uuid, self.0.device) };
         check(code, || format!("ask {self} for its UUID"))?;
         Ok(uuid.bytes.map(|byte| byte as u8))
@@ -260,10 +261,10 @@ pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()
 /// Returns the name and the meaning of a status code of the driver.
 fn describe(code: CUresult) -> String {
     let (mut name, mut words) = (std::ptr::null(), std::ptr::null());
-    // SAFETY: the driver is there; it writes the address of a constant text, or null for a code that it does not know.
+    // SAFETY: the driver is there. It writes the address of a constant text, or null for a code that it does not know.
     let _ = unsafe { (sys::cuGetErrorName(code, &raw mut name), sys::cuGetErrorString(code, &raw mut words)) };
     let text = |text: *const std::ffi::c_char| {
-        // SAFETY: a text that is not null is the driver's, ends with a zero, and stays.
+        // SAFETY: a text that is not null is the driver's, ends with a zero, and is never freed.
         (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy())
     };
     match (text(name), text(words)) {

@@ -40,11 +40,11 @@ impl Event {
         check(unsafe { sys::cuEventSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
     }
 
-    /// Returns the milliseconds from `since` to this event. Both need `timing`, and the GPU must have reached both.
+    /// Returns the milliseconds from `since` to this event. Both must have been made with `timing`, and the GPU must have reached both.
     pub(crate) fn elapsed_ms(&self, since: &Event) -> Result<f32> {
         self.device.activate()?;
         let mut elapsed = 0.0;
-        // SAFETY: both are the driver's; it writes one number.
+        // SAFETY: both events are the driver's; the driver writes one number.
         let code = unsafe { sys::cuEventElapsedTime_v2(&raw mut elapsed, since.raw, self.raw) };
         check(code, || format!("time work on {}", self.device)).map(|()| elapsed)
     }
@@ -57,8 +57,8 @@ impl Event {
 impl Drop for Event {
     fn drop(&mut self) {
         if self.device.activate().is_ok() {
-            // SAFETY: it is destroyed once, and the driver does not wait. After a failure it stays until the process
-            // ends.
+            // SAFETY: the event is destroyed once, here, even if the GPU has not reached it yet. After a failure, the
+            // event stays until the process ends.
             let _ = unsafe { sys::cuEventDestroy_v2(self.raw) };
         }
     }

@@ -13,7 +13,7 @@ pub(crate) struct Graph {
     raw: CUgraphExec,
 }
 
-// SAFETY: the driver takes a graph from any thread, though not from several at a time: it is not Sync.
+// SAFETY: the driver takes a graph from any thread, but not from several at a time. `Graph` is therefore not Sync.
 unsafe impl Send for Graph {}
 
 impl Stream {
@@ -40,7 +40,7 @@ impl Stream {
 
     pub(crate) fn replay(&self, graph: &Graph) -> Result<()> {
         self.device().activate()?;
-        // SAFETY: both are the driver's, and the graph is of one thread.
+        // SAFETY: the graph and the stream are the driver's. `Graph` is not Sync, so only this thread uses the graph.
         check(unsafe { sys::cuGraphLaunch(graph.raw, self.raw()) }, || format!("replay on {}", self.device()))
     }
 }
@@ -92,7 +92,7 @@ impl RawGraph {
 impl Drop for RawGraph {
     fn drop(&mut self) {
         if !self.0.is_null() {
-            // SAFETY: it is destroyed once. After a failure it stays until the process ends.
+            // SAFETY: the graph is destroyed once, here. After a failure, the graph stays until the process ends.
             let _ = unsafe { sys::cuGraphDestroy(self.0) };
         }
     }
@@ -101,7 +101,8 @@ impl Drop for RawGraph {
 impl Drop for Graph {
     fn drop(&mut self) {
         if self.device.activate().is_ok() {
-            // SAFETY: it is destroyed once, and the driver lets a replay end first. After a failure it stays.
+            // SAFETY: the graph is destroyed once, here, and the driver lets a replay end first. After a failure, the
+            // graph stays.
             let _ = unsafe { sys::cuGraphExecDestroy(self.raw) };
         }
     }

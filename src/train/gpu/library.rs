@@ -127,7 +127,7 @@ fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
 /// Opens a library and keeps it open, so that later searches for the same file name find this library.
 pub(super) fn open(path: &Path) -> Result<(), String> {
     // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
-    // run time: their initialisers ask nothing of the process.
+    // run time: their initialisers have no preconditions.
     let library = unsafe { Opened::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
     library.map(std::mem::forget).map_err(|e| e.to_string())
 }
@@ -140,11 +140,11 @@ fn missing<'a>(library: &Library, calls: &[&'a str]) -> Option<&'a str> {
 
 /// Returns an error text if the driver is not installed, or if it doesn't have all of [`DRIVER_CALLS`].
 pub(super) fn driver() -> Result<(), String> {
-    // SAFETY: the driver's initialisers ask nothing of the process.
+    // SAFETY: the call may load the driver, whose initialisers have no preconditions.
     if !unsafe { driver::sys::is_culib_present() } {
         return Err("no NVIDIA driver is installed (libcuda.so.1 was not found)".into());
     }
-    // SAFETY: the same; it is there, so this does not panic.
+    // SAFETY: as above. The driver is there, so this does not panic.
     match missing(unsafe { driver::sys::culib() }, &DRIVER_CALLS) {
         Some(call) => Err(format!("the NVIDIA driver is too old: it has no {call}")),
         None => Ok(()),
@@ -161,7 +161,7 @@ pub(super) fn nvrtc() -> Result<()> {
     if let Err(looked) = find_nvrtc() {
         return unavailable(format!("no libnvrtc.so.13 {looked}"));
     }
-    // SAFETY: NVRTC's initialisers ask nothing of the process; it is there, so this does not panic.
+    // SAFETY: NVRTC's initialisers have no preconditions. NVRTC is there, so this does not panic.
     if let Some(call) = missing(unsafe { nvrtc::sys::culib() }, &NVRTC_CALLS) {
         return unavailable(format!("the one that was found is too old: it has no {call}"));
     }
@@ -171,7 +171,7 @@ pub(super) fn nvrtc() -> Result<()> {
     {
         let builtins = file.map(|file| file.path()).ok();
         if let Some(path) = builtins.filter(|path| path.to_string_lossy().contains("/libnvrtc-builtins.so")) {
-            // If it cannot be opened, NVRTC's log will say so.
+            // If the builtins can't be opened, NVRTC's log will say so.
             let _ = open(&path);
         }
     }
@@ -183,7 +183,7 @@ pub(super) fn nvrtc() -> Result<()> {
 fn find_nvrtc() -> Result<(), String> {
     let mut folders: Vec<PathBuf> = chosen_libtorch().map(nvrtc_folders).into_iter().flatten().collect();
     folders.retain(|folder| !opens_in(folder));
-    // SAFETY: NVRTC's initialisers ask nothing of the process.
+    // SAFETY: the call may load NVRTC, whose initialisers have no preconditions.
     let present = || unsafe { nvrtc::sys::is_culib_present() };
     if present() {
         return Ok(());

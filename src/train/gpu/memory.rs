@@ -44,7 +44,8 @@ impl Device {
         let _alone = self.alone();
         let buffer = self.buffer(elements.len())?;
         if buffer.bytes() > 0 {
-            // SAFETY: the context is current, the buffer has these bytes, and the elements are read before it returns.
+            // SAFETY: the context is current, the buffer has as many bytes as `elements`, and the call returns after it
+            // has read `elements`.
             let code = unsafe { sys::cuMemcpyHtoD_v2(buffer.address.raw(), elements.as_ptr().cast(), buffer.bytes()) };
             check(code, || format!("copy to {self}"))?;
             // The last bytes may still be in transfer, and other streams do not wait for them.
@@ -119,7 +120,7 @@ impl<T: DeviceType> Buffer<T> {
             let code = unsafe { sys::cuMemcpyDtoH_v2(elements.as_mut_ptr().cast(), start.raw(), bytes) };
             check(code, || format!("copy from {}", self.device))?;
         }
-        // SAFETY: the driver has written all of them, and any bytes are a DeviceType.
+        // SAFETY: the driver has written all elements, and any bytes are a valid value of a DeviceType.
         unsafe { elements.set_len(range.len()) };
         Ok(elements)
     }
@@ -129,7 +130,8 @@ impl<T: DeviceType> Drop for Buffer<T> {
     fn drop(&mut self) {
         let _alone = self.device.alone();
         if !self.address.is_null() && self.device.activate().is_ok() {
-            // SAFETY: it belongs to this buffer and is freed once. After a failure it stays until the process ends.
+            // SAFETY: the memory belongs to this buffer and is freed once. After a failure, it stays until the process
+            // ends.
             let _ = unsafe { sys::cuMemFree_v2(self.address.raw()) };
         }
     }
@@ -144,7 +146,7 @@ pub(crate) struct Pinned<T: DeviceType> {
     copies: Mutex<Copies>,
 }
 
-// SAFETY: it owns its memory, as a Vec does.
+// SAFETY: a `Pinned` owns its memory, as a Vec does.
 unsafe impl<T: DeviceType> Send for Pinned<T> {}
 // SAFETY: what changes through a shared reference is behind a mutex.
 unsafe impl<T: DeviceType> Sync for Pinned<T> {}
@@ -176,7 +178,7 @@ impl<T: DeviceType> Pinned<T> {
     /// Waits for the copies of this array, and borrows the elements mutably.
     pub(crate) fn as_mut_slice(&mut self) -> Result<&mut [T]> {
         self.wait()?;
-        // SAFETY: as above, and the borrow is the only one.
+        // SAFETY: as in `as_slice`, and with `&mut self` this borrow is the only one.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) })
     }
 
@@ -202,7 +204,7 @@ impl<T: DeviceType> Pinned<T> {
         let begun = copy().and_then(|()| stream.record(&copies.marks[at].event));
         match begun {
             Ok(()) => copies.marks[at].pending = true,
-            // The copy may have started: it has ended when all work on the device has.
+            // The copy may have started. In this case, it has ended when all work on the device has ended.
             Err(_) => copies.lost |= stream.device().synchronize().is_err(),
         }
         begun
@@ -227,7 +229,7 @@ impl<T: DeviceType> Drop for Pinned<T> {
         // Memory that a copy may still write to is never freed.
         if self.len * size_of::<T>() > 0 && self.wait().is_ok() && self.device.activate().is_ok() {
             let _alone = self.device.alone();
-            // SAFETY: it is the start of memory from the driver, freed once, and no copy runs.
+            // SAFETY: the driver allocated this memory, which is freed once, and no copy runs.
             let _ = unsafe { sys::cuMemFreeHost(self.start.as_ptr().cast()) };
         }
     }

@@ -21,7 +21,7 @@ pub(crate) struct Module {
 
 // SAFETY: the driver takes a module from any thread, and from several at a time.
 unsafe impl Send for Module {}
-// SAFETY: the driver takes them from several threads at a time.
+// SAFETY: the driver takes a module from several threads at a time.
 unsafe impl Sync for Module {}
 
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Kernel {
 
 // SAFETY: the driver takes a function from any thread, and from several at a time.
 unsafe impl Send for Kernel {}
-// SAFETY: the driver takes them from several threads at a time.
+// SAFETY: the driver takes a function from several threads at a time.
 unsafe impl Sync for Kernel {}
 
 impl Device {
@@ -42,7 +42,7 @@ impl Device {
     pub(crate) fn load(&self, image: &Image) -> Result<Module> {
         self.activate()?;
         let mut raw = std::ptr::null_mut();
-        // SAFETY: the context is current, and an image is complete code of NVRTC, whose end the driver finds.
+        // SAFETY: the context is current. An image is complete code from NVRTC, so the driver finds its end.
         let code = unsafe { sys::cuModuleLoadData(&raw mut raw, image.bytes().as_ptr().cast()) };
         check(code, || format!("load kernels on {self}"))?;
         Ok(Module { device: self.clone(), raw })

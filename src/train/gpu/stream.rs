@@ -31,7 +31,7 @@ pub struct Stream {
 
 // SAFETY: the driver takes work for a stream from any thread, and from several at a time.
 unsafe impl Send for Stream {}
-// SAFETY: the driver takes it from several threads at a time.
+// SAFETY: the driver takes work for a stream from several threads at a time.
 unsafe impl Sync for Stream {}
 
 impl Device {
@@ -86,7 +86,7 @@ impl Stream {
         let mut params = [pointer.cast::<c_void>()];
         let shared = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
         let ([x, y, z], none) = (grid, std::ptr::null_mut());
-        // SAFETY: the padded bytes have room for the arguments, and for those of any kernel. The context is current,
+        // SAFETY: `padded` has room for the arguments of this kernel, and of any other kernel. The context is current,
         // and the driver reads the arguments before it returns. The addresses in `args` are null or point into a
         // `Buffer`, and Rust has no values in GPU memory. A kernel could also write to host memory; the compiler can't
         // check this, so the kernels' sources are trusted like the code in an `unsafe` block.
@@ -100,14 +100,14 @@ impl Stream {
     /// Records a CUDA event after all work that is already queued on this stream.
     pub(crate) fn record(&self, event: &Event) -> Result<()> {
         self.device.activate()?;
-        // SAFETY: both are the driver's.
+        // SAFETY: the event and the stream are the driver's.
         check(unsafe { sys::cuEventRecord(event.raw(), self.raw) }, || format!("record an event on {}", self.device))
     }
 
     /// Makes later work on this stream wait for a CUDA event. Does nothing if the event was never recorded.
     pub(crate) fn wait(&self, event: &Event) -> Result<()> {
         self.device.activate()?;
-        // SAFETY: both are the driver's.
+        // SAFETY: the event and the stream are the driver's.
         let code = unsafe { sys::cuStreamWaitEvent(self.raw, event.raw(), 0) };
         check(code, || format!("wait for an event on {}", self.device))
     }
@@ -131,7 +131,8 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.device.activate().is_ok() {
-            // SAFETY: it is destroyed once, and the driver finishes its work first. After a failure it stays.
+            // SAFETY: the stream is destroyed once, here, and the driver finishes its work first. After a failure, the
+            // stream stays.
             let _ = unsafe { sys::cuStreamDestroy_v2(self.raw) };
         }
     }

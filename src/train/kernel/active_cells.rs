@@ -13,7 +13,8 @@ const DENSE: [f64; 2] = [0.6, 0.3];
 /// Up to this number of inputs, the weights of 2 * [`TILE_WIDTH`] neurons fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
 
-/// The active cells of each time step, and their counts. For later layers, these are neurons and spike counts.
+/// The active cells of each time step, and their counts. In layers after the first, the cells are the neurons of the
+/// layer before, and the counts are their spikes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ActiveCells {
     /// Index in `entries` of the first active cell of each time step. The last element is the length of `entries`.

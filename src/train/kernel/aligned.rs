@@ -1,5 +1,5 @@
-//! Arrays that begin at a cache line. A line is as large as a register of AVX-512: in other arrays, every load and store of
-//! a register takes two lines.
+//! Arrays that begin at the start of a cache line. A cache line is as large as an AVX-512 register. In arrays that
+//! begin elsewhere, every load or store of such a register touches two cache lines.
 
 use std::ops::{Deref, DerefMut};
 

@@ -16,7 +16,7 @@ KERNEL(dropout_masks, MaskArgs, BLOCK_THREADS) {
     u64 pair = 0;
     for (u32 digit = 0; digit < MASK_DIGITS; digit++) {
         const bool one = args.kept >> digit & 1;
-        if (drawn == 0 && !one) continue; // below the lowest 1
+        if (drawn == 0 && !one) continue; // digits below the lowest 1 need no random word
         if (drawn % 2 == 0) pair = mix_64(stream + (counter + drawn / 2) * MIX_INCREMENT);
         const u32 word = (u32)(pair >> (32 * (drawn % 2)));
         mask = one ? mask | word : mask & word;

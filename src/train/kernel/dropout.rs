@@ -12,10 +12,11 @@ use tonic_loader::{MIX_INCREMENT, mix};
 
 /// Number of binary digits of the probability.
 pub(super) const DIGITS: u32 = 16;
-/// Smallest and largest probability with which a spike can be dropped, apart from 0: the masks round it to a multiple
-/// of 2^-16.
+/// Smallest and largest probability with which a spike can be dropped, apart from 0. Masks round this probability to a
+/// multiple of 2^-16.
 pub(crate) const DROPOUT: [f32; 2] = [1.0 / (1 << DIGITS) as f32, 1.0 - 1.0 / (1 << DIGITS) as f32];
-/// First number of a layer for the streams of random initial states. Those of dropout have the layer's own number.
+/// The random stream of layer i's initial states has the number `STATE_STREAMS` + i. The stream of the layer's dropout
+/// has the number i.
 pub(crate) const STATE_STREAMS: u64 = 1 << 32;
 
 /// A layer's dropout.
@@ -70,7 +71,7 @@ impl Dropout {
         }
         let digits = self.kept.trailing_zeros()..DIGITS;
         let step = if self.per_sample { 0 } else { t as u64 };
-        // At most 8 outputs per tile, 2^24 tiles and 2^37 steps.
+        // The counter has room for 8 outputs of SplitMix64 per tile, 2^24 tiles and 2^37 steps.
         let counter = (step << 27) + ((tile as u64) << 3);
         let mut mask = 0;
         for (i, digit) in digits.enumerate() {

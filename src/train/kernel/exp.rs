@@ -37,7 +37,7 @@ pub(super) fn exp<R: Real>(x: R) -> R {
     let shifted = bounded.mul_add(c(std::f32::consts::LOG2_E), c(ROUND));
     let n = shifted.sub(c(ROUND));
     let r = n.mul_add(c(-LN2_LOW), n.mul_add(c(-LN2_HIGH), bounded));
-    // Estrin's order has half the latency of Horner's, and a loop over time waits for that.
+    // Estrin's scheme has half the latency of Horner's. A loop over time waits for this latency at every step.
     let square = r.mul(r);
     let low = r.mul_add(c(C[1]), c(C[0]));
     let middle = r.mul_add(c(C[3]), c(C[2]));

@@ -47,7 +47,7 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
     if (!CONSTANT && args.resident && tiles > 0) { // without tiles, nothing waits for the copies
         for (u32 k = 0; k < depth; k++) load_weights(all_weights + k * PIECES * PLANE, k);
     }
-    // All potentials of a tile are loaded together, as soon as those of the tile before have been used.
+    // All potentials of a tile are loaded together, as soon as the potentials of the next tile in time have been used.
     float4 vs[QUADS];
     auto load_potentials = [&](u32 t0) {
         const float* v = args.v + ((size_t)sample * args.time + t0) * args.width + n0;

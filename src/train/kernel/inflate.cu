@@ -9,7 +9,8 @@ __device__ __forceinline__ u32 frame_end(const SampleColumns& columns, u64 first
     return ((const FrameEnd*)columns.frame_ends)[first_frame + frame];
 }
 
-// Returns the first of the entries `start` to `end` whose cell is at least `cell`. Cells ascend.
+// Returns the index of the first entry, from `start` to before `end`, whose cell is at least `cell`. Returns `end` if
+// there is none. Cells ascend.
 __device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end, u32 cell) {
     while (start < end) {
         u32 middle = start + (end - start) / 2;
@@ -19,12 +20,12 @@ __device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end
     return start;
 }
 
-// The entries of the frames that a block writes, at the start of the block's shared memory. The first warp finds the
-// entries. Meanwhile the other warps clear the frames, which come after this struct.
+// Where the entries of a block's frames are. This struct is at the start of the block's shared memory, and the dense
+// frames come after it. The first warp fills in the struct. Meanwhile the other warps clear the dense frames.
 struct BlockFrames {
-    u64 first_entry;            // of the sample
-    u32 end;                    // index after the last entry, in the sample
-    u32 starts[INFLATE_FRAMES]; // index of each frame's first entry, in the sample
+    u64 first_entry;            // index of the sample's first entry
+    u32 end;                    // index after the last entry of the frames, counted from the sample's first entry
+    u32 starts[INFLATE_FRAMES]; // index of each frame's first entry, counted from the sample's first entry
 };
 
 // Finds the entries of the block's frames. Only the first warp calls this. `sample` is a Sample or a Drawn. Frames
@@ -40,7 +41,7 @@ __device__ __forceinline__ void find_frames(
     if (f + 1 == max(count, 1)) found.first_entry = first_entry, found.end = end;
 }
 
-// Sets the frames to 0. The other warps call this.
+// Sets the dense frames to 0. All warps except the first call this. `n` is the number of 16-byte words.
 __device__ __forceinline__ void clear_frames(uint4* dense, u32 n) {
     for (u32 i = threadIdx.x - WARP; i < n; i += blockDim.x - WARP) dense[i] = make_uint4(0, 0, 0, 0);
 }
@@ -51,7 +52,7 @@ __device__ __forceinline__ void for_each_entry(const BlockFrames& found, const S
     const Cell* cells = (const Cell*)columns.cells + found.first_entry;
     const Count* counts = (const Count*)columns.counts + found.first_entry;
     const u32 end = found.end;
-    constexpr u32 ahead = 4; // loaded together
+    constexpr u32 ahead = 4; // number of entries that a thread loads together
     for (u32 first = found.starts[0] + threadIdx.x; first < end; first += ahead * BLOCK_THREADS) {
         Cell cell[ahead];
         Count count[ahead];
@@ -71,10 +72,10 @@ __device__ __forceinline__ void for_each_entry(const BlockFrames& found, const S
     }
 }
 
-// Writes a batch as dense float32, (B, T, C). Frames after a sample's end are 0, and frames after T are left out. The
-// blocks with index x in the grid write sample x. A block computes `block_frames` frames of `block_cells` cells in
-// shared memory, and then copies them to one contiguous range: if `block_cells` is less than a frame, `block_frames` is
-// 1.
+// Writes a batch as dense float32, (batch, steps, cells). Frames after a sample's end are 0, and frames after `steps`
+// are left out. The blocks with index x in the grid write sample x. A block computes `block_frames` frames of
+// `block_cells` cells in shared memory, and then copies them to one contiguous range: if `block_cells` is less than a
+// frame, `block_frames` is 1.
 KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
     const DrawOrder& order = *args.order;
     const u64 position = args.position + blockIdx.x;
@@ -102,13 +103,13 @@ KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
     for (u32 i = 4 * fours + threadIdx.x; i < n; i += blockDim.x) out[i] = dense[i];
 }
 
-// Writes the dense input of a batch for the first layer: in bfloat16 pieces, (INPUT_PIECES, batch, T, cells rounded
-// up). Steps after the tile with a sample's last frame are not written. The blocks with index x in the grid write
-// sample x. A block writes `block_frames` frames.
+// Writes the dense input of a batch for the first layer: in bfloat16 pieces, (INPUT_PIECES, batch_size, time, width).
+// Steps after the tile with a sample's last frame are not written. The blocks with index x in the grid write sample x.
+// A block writes `block_frames` frames.
 KERNEL(inflate_input, InflateInputArgs, BLOCK_THREADS) {
     const u32 t0 = blockIdx.y * args.block_frames, samples = args.state->samples;
     const Drawn& drawn = args.drawn[blockIdx.x];
-    // `|`: both numbers are loaded together.
+    // `|` instead of `||`: the numbers on both sides are loaded together.
     if ((blockIdx.x >= samples) | (t0 >= (drawn.frames + TILE - 1) / TILE * TILE)) return;
     const u32 frames = min(args.block_frames, args.time - t0), n = frames * args.width;
     BlockFrames& found = *(BlockFrames*)dynamic_shared_memory();

@@ -1,8 +1,8 @@
-//! Structs that the host passes to the CUDA kernels of networks with any kinds of layers. They have the shapes and words
-//! of `interface.rs`.
+//! Structs that the host passes to the CUDA kernels of layered networks: batch norm, dropout, cells
+//! with learned parameters, leaky readouts. `interface.rs` explains shapes and terms.
 //!
-//! In every array of a layer, the number of neurons or classes is rounded up to `width`, a multiple of `TILE`. "y" is
-//! the output of the linear layer, and "I" the input current of the neurons: y after the norm.
+//! `width` is the number of neurons or classes of a layer, rounded up to a multiple of `TILE`. "y" is the output of the
+//! linear layer, and "I" the input current of the neurons: y after the norm.
 
 use crate::gpu::{Address, kernel_structs};
 use crate::kernel::cell::CONSTANTS;
@@ -47,9 +47,9 @@ kernel_structs! {
         pub(crate) y: Address<f32>,
         /// Sums of y and of y^2 over the time steps of each sample, (2, batch_size, width).
         pub(crate) sums: Address<f64>,
-        /// Sums over all samples of the batch: their time steps, y and y^2, (3, width). Null if this process has the whole
-        /// batch. Otherwise, `norm_statistics` is launched twice: first it writes the sums of this rank, then it reads
-        /// those of all ranks.
+        /// Totals over all samples of the batch: the number of time steps, the sum of y and the sum of y^2, (3, width).
+        /// Null if this process has the whole batch. Otherwise, `norm_statistics` is launched twice: the first launch
+        /// writes the totals of this rank, and the second reads the totals of all ranks.
         pub(crate) totals: Address<f64>,
         /// gamma and beta, (channels,) each. Null in a layer without norm.
         pub(crate) gamma: Address<f32>,
@@ -133,9 +133,9 @@ kernel_structs! {
         pub(crate) rates: Address<f32>,
         /// Sums over time, (SUMS, batch_size, width): first for the cell's constants, then for the norm.
         pub(crate) sums: Address<f32>,
-        /// Sums of `sums` over all samples of the batch, and the number of their time steps, (SUMS + 1, width). Null if this
-        /// process has the whole batch, or without norm. Otherwise, `layer_gradient` is launched twice, as
-        /// `norm_statistics`.
+        /// Totals of `sums` over all samples of the batch, and the number of their time steps, (SUMS + 1, width). Null
+        /// if this process has the whole batch, or without norm. Otherwise, `layer_gradient` is launched twice, as
+        /// `norm_statistics` is.
         pub(crate) totals: Address<f64>,
         /// Output: number of spikes before dropout and number of time steps with a spike, (batch_size, width). Null if
         /// nobody needs them.
@@ -154,13 +154,14 @@ kernel_structs! {
         pub(crate) time: u32,
         pub(crate) width: u32,
         pub(crate) neurons: u32,
-        /// Number of the cell.
+        /// Number that stands for the kind of cell: `CELL_IAF`, `CELL_LEAKY`, or a number in `CUDA_CELLS`.
         pub(crate) cell: u32,
-        /// Number of the surrogate's formula, and its constants.
+        /// Number that stands for the surrogate's formula, and the two constants of this formula.
         pub(crate) surrogate: u32,
         pub(crate) surrogate_a: f32,
         pub(crate) surrogate_b: f32,
-        /// Index of the layer, from which random initial states are drawn.
+        /// Index of the layer, from 0: part of the key of random initial states, and the source of
+        /// [`State::overflowed`].
         pub(crate) layer: u32,
         /// Number of state variables that start at random numbers. 0 if all states start at 0.
         pub(crate) random_states: u32,
@@ -180,7 +181,8 @@ kernel_structs! {
         pub(crate) leak: ParameterArgs,
         /// Values of the integrators, (batch_size, time, width). Not used by the sum.
         pub(crate) values: Address<f32>,
-        /// For each step, the largest value and the sum of the powers, (batch_size, time, 2). Only for the softmax.
+        /// For each step, the largest value m over the classes and the sum of e^(value - m), (batch_size, time, 2).
+        /// Only for the softmax.
         pub(crate) softmax: Address<f32>,
         /// Output of `reduce`, (batch_size, classes).
         pub(crate) logits: Address<f32>,
@@ -196,7 +198,7 @@ kernel_structs! {
         pub(crate) classes: u32,
         /// `REDUCE_SUM`, `REDUCE_SOFTMAX`, `REDUCE_MAX` or `REDUCE_LAST`.
         pub(crate) reduction: u32,
-        /// Index of the layer, from which random initial states are drawn.
+        /// Index of the layer, from 0: part of the key of random initial states.
         pub(crate) layer: u32,
         /// 1 if the integrators start at random numbers.
         pub(crate) random_states: u32,
@@ -208,7 +210,7 @@ kernel_structs! {
         pub(crate) drawn: Address<Drawn>,
         /// Number of spikes of each neuron in each sample, (batch_size, width).
         pub(crate) counted: Address<f64>,
-        /// Output: gradient of the penalty for each spike, (batch_size, width).
+        /// Output: gradient of the penalty with respect to the spikes, the same at every step, (batch_size, width).
         pub(crate) rates: Address<f32>,
         /// Output: penalty of each sample, (batch_size,).
         pub(crate) penalties: Address<f64>,
@@ -217,7 +219,7 @@ kernel_structs! {
         pub(crate) most: f64,
         /// Factor of the penalty in the loss.
         pub(crate) weight: f64,
-        /// Number of samples in the batch, of all ranks. 0 if this process has the whole batch.
+        /// Number of samples in the batch, on all ranks together. 0 if this process has the whole batch.
         pub(crate) whole_samples: f64,
         pub(crate) width: u32,
         pub(crate) neurons: u32,

@@ -113,9 +113,10 @@ impl Panels {
         }
     }
 
-    /// Adds up the gradients of all blocks of a batch, in the order of the blocks: first those of lower ranks, then
-    /// those in `blocks`, then those of higher ranks. Rank 0 has a block. Other ranks may have none: `size` has the size
-    /// of the gradients, and gets the sum there.
+    /// Adds up the gradients of all blocks of samples in a batch, in the order of the blocks: first the blocks of lower
+    /// ranks, then `blocks`, then the blocks of higher ranks. On rank 0, which must have a block, the sum replaces its
+    /// first block. On other ranks, which may have none, the sum is in `size`, which must have the size of the
+    /// gradients.
     pub(crate) fn sum<'a>(isa: Isa, ranks: Ranks, blocks: Vec<&'a mut Panels>, size: &'a mut Panels) -> &'a Panels {
         let mut blocks = blocks.into_iter();
         let sum = if ranks.is_root() { blocks.next().unwrap_or(size) } else { size };
@@ -181,7 +182,7 @@ for_each_isa! {
         let mut tile = 0;
         while tile < panels.tiles() {
             let x = &mut x[tile * stride..];
-            // Two tiles at a time read each entry half as often, and their weights still fit into L1.
+            // With two tiles at a time, each entry is read half as often, and the weights of both tiles fit into L1.
             tile += match panels.tiles() - tile {
                 2.. => gather_tiles::<V, 2>(panels, tile, active, stride, x),
                 _ => gather_tiles::<V, 1>(panels, tile, active, stride, x),

@@ -1,10 +1,10 @@
-// The products of a linear layer in networks with any kinds of layers: its outputs y, and the gradient for its input.
+// The products of a linear layer in layered networks: its outputs y, and the gradient for its input.
 // (iaf_forward.cu and iaf_backward.cu compute these products together with the neurons; a norm needs all of y first.)
 //
 // A block has one sample and TILE neighbouring outputs, and goes through time in tiles of TILE steps.
 
-// The left operand is in A pieces. FROM_INPUT: it is the dense input, which ends with the sample's frames and after that
-// counts as 0.
+// The left operand is in A pieces. FROM_INPUT: the left operand is the dense input, which ends with the sample's frames
+// and counts as 0 after that.
 template <int A, bool FROM_INPUT>
 __device__ __forceinline__ void product(const OutputsArgs& args) {
     const u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;

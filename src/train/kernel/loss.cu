@@ -1,19 +1,19 @@
 // The output of the readout summed over time, the softmax cross entropy, and the gradient of the loss with respect to
-// the spikes of the last hidden layer. One block per sample. The readout is linear, so that it needs only the sum of
-// the spikes. kernel/loss.rs has the formulas.
+// the spikes of the last hidden layer. One block per sample. The readout is linear, so it needs only the spikes summed
+// over time. kernel/loss.rs has the formulas.
 
 // The warps divide the neurons among themselves, and compute READOUT_CLASSES classes at a time, two in each thread.
-// Thread i then has the classes i, i + BLOCK_THREADS, ...: the first of them in registers.
+// Thread i then finishes the classes i, i + BLOCK_THREADS, and so on. It keeps the logit of class i in a register.
 #define READOUT_WARPS (BLOCK_THREADS / WARP)
 
-// Adds up the numbers of a warp, in a fixed order.
+// Adds up one number per thread of a warp, in a fixed order. All threads get the sum.
 __device__ __forceinline__ float warp_sum(float x) {
     for (u32 lanes = WARP / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffu, x, lanes);
     return x;
 }
 
-// The largest logit so far, and its class. NaN is never the largest logit, but makes the sum of the powers NaN. Of equal
-// logits, the first one counts.
+// The largest logit so far, and its class. Of equal logits, the lowest class counts. NaN is never the largest logit,
+// but makes the denominator of the softmax NaN, and therefore the loss.
 struct Largest {
     float most = __uint_as_float(0xff800000u); // negative infinity
     u32 best = 0xffffffffu;
@@ -110,7 +110,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     const u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
 
     Largest largest;
-    float own = 0.0f; // the logit of class threadIdx.x, then its power, then its gradient
+    float own = 0.0f; // the logit of class threadIdx.x
     for (u32 k0 = 0; k0 < args.classes; k0 += READOUT_CLASSES) {
         constexpr u32 ahead = 8; // neurons whose numbers are loaded together
         const u32 left = min(k0 + lane, args.classes - 1), right = min(k0 + lane + WARP, args.classes - 1);
@@ -132,7 +132,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
                 for (u32 i = 0; i < 2; i++) sums[i] = fmaf(total[j], weights[j][i], sums[i]);
             }
         }
-        // The totals of an absent sample are valid memory.
+        // A block without a sample returns only here. The totals that it has read until now are valid memory.
         if (b >= samples) return;
         if (k0 > 0) __syncthreads();
         for (u32 i = 0; i < 2; i++) partials[warp * READOUT_CLASSES + i * WARP + lane] = sums[i];
@@ -170,7 +170,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     }
 }
 
-// The loss of networks with any kinds of layers, from logits that are already there.
+// The loss of layered networks, from the logits that `reduce` wrote.
 KERNEL(cross_entropy, ReadoutArgs, BLOCK_THREADS) {
     const u32 b = blockIdx.x;
     if (b >= args.state->samples) return;

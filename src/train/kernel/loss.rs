@@ -2,7 +2,8 @@
 
 use crate::kernel::exp::exp;
 
-/// Returns the loss of a sample, -log softmax(logits)\[label\], and writes its gradient times `scale` to `gradient`.
+/// Returns the loss of a sample, -log softmax(logits)\[label\]. Writes the gradient of the loss with respect to the
+/// logits, times `scale`, to `gradient`.
 pub(crate) fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: &mut [f32]) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;

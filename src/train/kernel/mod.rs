@@ -7,19 +7,19 @@
 //! cell          spiking cells with learned parameters, forward and backward over time, and their surrogate gradients
 //! norm          batch norm over batch and time
 //! dropout       dropout of spikes, with random numbers that depend on counters only
-//! sampled       the gradient for some of a linear layer's inputs
+//! sampled       the gradient for a linear layer's inputs, computed only where it is used
 //! readout       the leaky readout: softmax summed over time, largest value, last value
 //! spikes        spike counts of each neuron
 //! sample        forward and backward pass of one sample, built on active_cells, linear and iaf
 //! exp           the exponential function of the surrogate gradient and of the softmax
 //! loss          softmax cross entropy of the logits
 //! optimiser     the update of the parameters: Adam, AdamW, SGD
-//! isa           the instruction sets that the kernels are compiled for
+//! isa           the instruction sets that the CPU kernels are compiled for
 //! vector        vectors of sixteen float32 on each instruction set
 //! batch_source  the samples in GPU memory from which the CUDA kernels draw batches
 //! product       how the CUDA kernels' matrix products use the GPU's shared memory
-//! interface     structs that the host and the CUDA kernels exchange; layer_interface has those of networks with any
-//!               layers, update_interface those of the optimiser
+//! interface     structs that the host and the CUDA kernels exchange; layer_interface has the structs of networks with
+//!               any kinds of layers, update_interface the structs of the optimiser
 //! program       the CUDA kernels, compiled and loaded
 //! ```
 //!

@@ -1,11 +1,13 @@
-// Batch norm over batch and time (kernel/norm.rs has the formulas): the statistics of a batch, and the way back.
-// Products of y are summed up in float64, where the differences of large sums stay precise. Every sum has a fixed order.
+// Batch norm over batch and time (kernel/norm.rs has the formulas): the statistics of a batch, and the backward pass.
+// Products of y are added up in float64, in which the differences of large sums stay precise. Every sum has a fixed
+// order. The kernel `layer_gradient` (cell/tile.cu) computes the gradients of gamma and beta.
 //
-// Blocks of NORM_CHANNELS channels: BLOCK_THREADS / NORM_CHANNELS threads share the samples of a channel.
+// To add over samples, a block has NORM_CHANNELS channels: BLOCK_THREADS / NORM_CHANNELS threads share the samples of a
+// channel.
 #define NORM_GROUPS (BLOCK_THREADS / NORM_CHANNELS)
 
-// Adds up N numbers of each channel over the samples. `add` adds the numbers of one sample. All threads get here. The
-// first NORM_CHANNELS threads get the totals.
+// Adds up N numbers of each channel over the samples. `add` adds the numbers of one sample. All threads of the block
+// must call this function. The first NORM_CHANNELS threads get the totals.
 template <int N, typename Add>
 __device__ __forceinline__ void over_samples(double (&totals)[N], u32 samples, Add add) {
     double* shared = (double*)dynamic_shared_memory(); // (N, BLOCK_THREADS)
@@ -22,8 +24,8 @@ __device__ __forceinline__ void over_samples(double (&totals)[N], u32 samples, A
 }
 
 // Adds up N numbers of each channel over the samples of a batch. If several ranks share the batch, the first of two
-// launches writes the totals of this rank to `shared`, (N, width), and the second reads those of all ranks. Returns
-// whether this thread has the totals of channel n.
+// launches writes the totals of this rank to `shared`, (N, width), and the second reads the totals of all ranks from
+// `shared`. Returns whether this thread has the totals of channel n.
 template <int N, typename Add>
 __device__ __forceinline__ bool over_batch(
     double (&totals)[N], u32 samples, double* shared, bool has_totals, u32 width, u32 n, Add add) {
@@ -68,7 +70,7 @@ KERNEL(norm_statistics, NormArgs, BLOCK_THREADS) {
     const u32 n = blockIdx.x * NORM_CHANNELS + threadIdx.x % NORM_CHANNELS, samples = args.state->samples;
     double mean = 0.0, variance = 0.0;
     if (!args.evaluates) {
-        double totals[3]; // rows, y, y^2
+        double totals[3]; // number of rows, sum of y, sum of y^2
         const double* sums = args.sums + n;
         const size_t apart = (size_t)args.batch_size * args.width;
         auto add = [&](u32 b, double (&totals)[3]) {
@@ -96,7 +98,7 @@ KERNEL(norm_statistics, NormArgs, BLOCK_THREADS) {
     args.norm[2 * args.width + n] = (float)mean;
 }
 
-// Computes dL/dy from dL/dI, and writes it in pieces. A block has one sample and TILE steps of TILE neighbouring
+// Computes dL/dy from dL/dI, and writes it in pieces. In a layer without norm, dL/dy is dL/dI. A block has one sample and TILE steps of TILE neighbouring
 // channels. Steps after the sample's last, up to a whole tile, become 0.
 KERNEL(norm_backward, NormArgs, BLOCK_THREADS) {
     const u32 tiles = args.time / TILE, sample = blockIdx.x / tiles, t0 = blockIdx.x % tiles * TILE;

@@ -1,7 +1,7 @@
 //! Batch norm over batch and time: the statistics of each channel, and the forward and backward pass.
 //!
 //! ```text
-//! m = sum of y / n        v = sum of (y - m)^2 / n        n = samples * time steps, including padded steps
+//! m = sum of y / n        v = sum of (y - m)^2 / n        n = time steps of all samples, including padded steps
 //! I = gamma (y - m) / sqrt(v + eps) + beta
 //!
 //! dL/dbeta = sum of g     dL/dgamma = sum of g (y - m) / sqrt(v + eps)        g = dL/dI
@@ -11,11 +11,12 @@
 //! y is the input of the norm, and I is its output. L is the loss. These are the formulas of PyTorch's `BatchNorm1d`
 //! for an input of shape (batch * time, channels).
 //!
-//! y = x W^T + bias is linear in x. Therefore m is computed from the mean of x, before y is computed, and v needs only
+//! On the CPU: y = x W^T + bias is linear in x. Therefore m is computed from the mean of x, before y is computed, and v needs only
 //! one pass over y.
 //!
 //! Sums are float64, over samples in the order of the samples. dL/dy is computed in float64 too: where few inputs are
-//! active, its three terms nearly cancel, and so do its products with the inputs in the gradient of the weights.
+//! active, its three terms nearly cancel, and so do its products with the inputs in the gradient of the weights. On a GPU,
+//! norm.cu computes m and v from the sums of y and of y^2 in float64, and dL/dy in float32.
 
 use rayon::prelude::*;
 use tonic_ranks::Ranks;
@@ -27,8 +28,8 @@ use crate::kernel::{DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
 /// PyTorch's default for eps, which avoids a division by 0.
 pub(crate) const EPS: f64 = 1e-5;
 
-/// The norm of a layer for one batch: I = y * scale + shift, with one scale and one shift per channel. It also has
-/// the mean of y.
+/// The norm of a layer: I = y * scale + shift, with one scale and one shift per channel. It also has the mean of y that
+/// the norm subtracts, 0 without a norm.
 #[derive(Clone, Debug)]
 pub(crate) struct Norm {
     scale: Vec<Tile>,
@@ -113,7 +114,7 @@ pub(crate) fn over_samples<const N: usize>(ranks: Ranks, sums: &[[DoubleTile; N]
     ranks.fold_all(totals.as_flattened_mut(), |totals| {
         let (totals, _) = totals.as_chunks_mut::<N>();
         totals.par_chunks_mut(TILE_WIDTH).enumerate().for_each(|(tile, totals)| {
-            // By rows, in which the compiler adds vectors.
+            // Adds row by row, so that the compiler uses vector instructions.
             let mut rows = [[0.0; TILE_WIDTH]; N];
             let row_of = |row: usize, totals: &[[f64; N]]| std::array::from_fn(|i| totals[i][row]);
             rows.iter_mut().enumerate().for_each(|(row, sums)| *sums = row_of(row, totals));

@@ -1,10 +1,10 @@
-// The update: sums up the partial sums of the gradients, does the optimiser's step (kernel/optimiser.rs has the formulas), and writes
-// the weights in the pieces and layouts that the next matrix products read.
+// The update: adds up the partial sums of the gradients, does the optimiser's step (kernel/optimiser.rs has the
+// formulas), and writes the weights in the pieces and layouts that the next matrix products read.
 //
-// The parameters of a layer are a matrix: W^T, (in, out), with the bias as one more row. Other parameters are layers
-// without inputs, and a row. A block has UPDATE_ROWS by UPDATE_COLUMNS parameters of a layer, so that it reads and writes several
-// neighbours in both layouts. UPDATE_SHARES threads add up the gradient of a parameter: each thread adds a share of the
-// partial sums. The first of these threads updates the parameter.
+// The parameters of a layer are a matrix: W^T, (in, out), with the bias as one more row. Each tensor of other
+// parameters is a layer with no inputs and one row. A block has UPDATE_ROWS by UPDATE_COLUMNS parameters of a layer, so
+// that it reads and writes several neighbours in both layouts. UPDATE_SHARES threads add up the gradient of a
+// parameter: each thread adds a share of the partial sums. The first of these threads updates the parameter.
 
 #define UPDATE_PARAMETERS (UPDATE_ROWS * UPDATE_COLUMNS)
 #define UPDATE_SHARES (BLOCK_THREADS / UPDATE_PARAMETERS)
@@ -30,7 +30,7 @@ struct Place {
 __device__ __forceinline__ const Layer& layer_of(const UpdateArgs& args) {
     u32 at = 0;
 #pragma unroll 4
-    for (u32 i = 1; i < args.layer_count; i++) at += args.layers[i].first_block <= blockIdx.x; // loads don't wait for others
+    for (u32 i = 1; i < args.layer_count; i++) at += args.layers[i].first_block <= blockIdx.x; // independent loads
     return args.layers[at];
 }
 
@@ -43,8 +43,8 @@ __device__ __forceinline__ Place place_of(const Layer& layer) {
     return {row, column, there, layer.at + (u64)row * layer.outputs + column};
 }
 
-// Writes the copies of a weight that the products read: (out, in) for the currents, (in, out) for the gradient with
-// respect to the input.
+// Writes the copies of a weight that the matrix products read: (out, in) for the currents, (in, out) for the gradient
+// with respect to the input.
 __device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 column, float w) {
     bf16 pieces[PIECES];
     split(w, pieces);
@@ -77,7 +77,7 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     if (updates) mean = args.mean[at.index], w = args.parameters[at.index];
     if (updates && has_squares) mean_square = args.mean_square[at.index];
 
-    // The gradient is the sum of `n` numbers. `ahead` of them are loaded together.
+    // The gradient is the sum of `n` numbers. A thread loads `ahead` numbers together.
     constexpr u32 ahead = 16;
     const bool split = at.row < layer.inputs || layer.readout;
     const size_t apart = split ? (size_t)layer.input_width * layer.output_width : layer.output_width;
@@ -92,8 +92,8 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
         }
     };
     load(share);
-    // While these numbers load, two threads compute the corrections of the step size, factors[1], and of the root,
-    // factors[0].
+    // While these numbers load, two threads compute Adam's bias corrections: factors[1] is lr / (1 - beta1^t), and
+    // factors[0] is sqrt(1 - beta2^t).
     const double* rates = args.rates + 2 * (u64)state.batch;
     if (args.mean && has_squares && threadIdx.x >= BLOCK_THREADS - 2) {
         const u32 i = threadIdx.x % 2;
@@ -133,7 +133,7 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     if (at.row < layer.inputs) pack_weight(layer, at.row, at.column, w);
 }
 
-// Sums of the squares of CLIP_CHUNK gradients each.
+// Writes the sum of squares of each chunk of CLIP_CHUNK gradients. A block has one chunk.
 KERNEL(squares, ClipArgs, BLOCK_THREADS) {
     const u64 first = (u64)blockIdx.x * CLIP_CHUNK;
     double sum = 0.0;
@@ -144,7 +144,8 @@ KERNEL(squares, ClipArgs, BLOCK_THREADS) {
     if (threadIdx.x == 0) args.squares[blockIdx.x] = sum;
 }
 
-// The factor that reduces the norm of all gradients to `clip_norm`, in one block.
+// Computes the factor that reduces the norm of all gradients to `clip_norm`, or 1 if the norm is small enough. Runs as
+// one block.
 KERNEL(clip, ClipArgs, BLOCK_THREADS) {
     const u64 chunks = (args.parameters + CLIP_CHUNK - 1) / CLIP_CHUNK;
     double sum = 0.0;

@@ -1,7 +1,7 @@
 //! The optimisers Adam, AdamW and SGD, and the clipping of gradients, with PyTorch's formulas.
 //!
 //! ```text
-//! clip:   g = g * min(1, clip_norm / (|g| + 1e-6))               |g|: Euclidean norm of all trained gradients together
+//! clip:   g = g * min(1, clip_norm / (|g| + 1e-6))               |g|: Euclidean norm over all trained parameters
 //!
 //! Adam:   g = g + decay * w
 //!         m = beta1 * m + (1 - beta1) * g
@@ -14,7 +14,7 @@
 //! ```
 //!
 //! g is the gradient of a parameter w. In Adam and AdamW, m is the moving average of g, and v is the moving average of
-//! g^2. In SGD, m is the velocity. t is the number of updates, including this one. eps is added after the bias
+//! g^2. In SGD, m is the velocity. t is the number of updates, including the current one. eps is added after the bias
 //! correction, as in `torch.optim.Adam`.
 //!
 //! Sources: Kingma and Ba 2015 (Adam), Loshchilov and Hutter 2019 (AdamW), Sutskever et al. 2013 (SGD).

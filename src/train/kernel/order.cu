@@ -51,12 +51,12 @@ __device__ __forceinline__ u64 mix_64(u64 state) {
 // Draws the next batch, in one block. After training has stopped, the batch is empty.
 KERNEL(draw, DrawArgs, BLOCK_THREADS) {
     State& state = *args.state;
-    const DrawOrder order = *args.order; // loaded at once
+    const DrawOrder order = *args.order; // a copy: all fields are loaded together
     u32* longest = (u32*)dynamic_shared_memory();
     const u64 position = state.next, begin = order.one_batch ? 0 : position - order.first;
     u64 left = state.stopped || begin >= order.end ? 0 : order.end - begin;
     u32 samples = left < args.batch_size ? (u32)left : args.batch_size;
-    __syncthreads(); // the state has been read by all, and is written below
+    __syncthreads(); // all threads have read the state, which the first thread writes below
 
     u32 most = 0;
     for (u32 i = threadIdx.x; i < samples; i += blockDim.x) {

@@ -74,7 +74,8 @@ impl Products {
     /// whose sum is one input value.
     pub(crate) fn gradient(&self, before: usize) -> Product {
         let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
-        // There is one such block for each multiprocessor of a large GPU: only one has to fit.
+        // The grid has about as many blocks as a large GPU has multiprocessors, so one block per multiprocessor is
+        // enough.
         let three = Product::new(3 * moving, 3);
         if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
     }

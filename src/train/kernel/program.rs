@@ -9,11 +9,12 @@
 //! iaf.cu           the neuron; iaf_forward.cu, iaf_backward.cu and spikes.cu use this file
 //! iaf_forward.cu   iaf_forward_cells and iaf_forward_input (first layer), iaf_forward: forward pass of a layer
 //! iaf_backward.cu  iaf_backward, iaf_backward_constant (last hidden layer): backward pass of a layer
-//! spikes.cu        count_spikes: spikes of each neuron, after an epoch; spike_rates: their penalty in the loss
-//! linear_outputs.cu, dropout.cu, norm.cu, cell/tile.cu, readout.cu: networks with any kinds of layers (program/layers.rs)
+//! spikes.cu        count_spikes: counts the spikes of each neuron; spike_rates: the penalty for spike rates
+//! linear_outputs.cu, dropout.cu, norm.cu, cell/tile.cu, readout.cu
+//!                  layered networks, such as norms, dropout and other neurons (program/layers.rs)
 //! linear.cu        weight_gradient, weight_gradient_input and weight_gradient_cells (first layer), readout_gradient:
 //!                  sums over the samples of a batch
-//! loss.cu          readout: logits, loss and its gradient; cross_entropy: the last two
+//! loss.cu          readout: logits, loss and its gradient; cross_entropy: loss and gradient of given logits
 //! optimiser.cu     update: updates the parameters; pack: copies the weights for the other kernels; squares, clip: the
 //!                  norm of the gradients
 //! ```
@@ -77,8 +78,8 @@ pub(crate) const RULE_ADAMW: u32 = 1;
 pub(crate) const RULE_SGD: u32 = 2;
 /// Number that stands for SGD with Nesterov's momentum in the CUDA sources.
 pub(crate) const RULE_NESTEROV: u32 = 3;
-/// Number of steps whose values a thread loads into registers before it goes through them. A power of two that divides
-/// [`TILE`].
+/// Number of steps whose values a thread loads into registers before it computes these steps. A power of two that
+/// divides [`TILE`].
 const AHEAD: usize = 16;
 /// Number of gradients whose squares a CUDA block of `squares` adds up.
 pub(crate) const CLIP_CHUNK: usize = 1 << 12;
@@ -143,7 +144,7 @@ impl ColumnTypes {
     /// - `longest`: number of frames of the longest sample
     /// - `counts`: for each set, the type of its counts
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
-        // At least two bytes: sets of smaller frames would gain nothing.
+        // At least two bytes: one byte would be enough only for tiny samples, which need little memory anyway.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
         ColumnTypes {
             frame_ends: Width::holding(entries as u32),
@@ -273,7 +274,7 @@ pub struct Program {
     pub(crate) clip: SizedKernel,
     /// Computes the penalty for spike rates.
     pub(crate) spike_rates: SizedKernel,
-    /// Kernels of networks with any kinds of layers.
+    /// Kernels of layered networks.
     pub(crate) layers: LayerKernels,
 }
 
@@ -291,8 +292,8 @@ impl Program {
             Ok::<SizedKernel, Error>(SizedKernel::new(kernel, threads, shared_bytes))
         };
         let words = BLOCK_THREADS * size_of::<u32>();
-        // The shared memory of a product is chosen at each launch. It may be all that a block can have, or more if the
-        // product needs more without resident weights.
+        // The shared memory of a product is chosen at each launch. The kernel must allow the largest choice: all that a
+        // block can have, or what the product needs at least, if that is more (then loading the kernel fails).
         let (input, products) = (column_types.input_pieces(), variant.products());
         let allowed = |product: Product| product.bytes.max(variant.shared_memory);
         let forward = |pieces| allowed(products.forward(pieces, WIDE));

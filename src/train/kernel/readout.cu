@@ -82,7 +82,7 @@ KERNEL(reduce_backward, ReduceArgs, BLOCK_THREADS) {
     const size_t row = (size_t)sample * args.time;
     const float* errors = args.errors + (size_t)sample * args.classes;
     if (args.reduction == REDUCE_SOFTMAX) {
-        // q of each step: p (e - <e, p>)
+        // Writes q of each step, p (e - <e, p>), to `gradient`.
         for (u32 t = warp; t < steps; t += BLOCK_THREADS / WARP) {
             const float* values = args.values + (row + t) * args.width;
             const float largest = args.softmax[(row + t) * 2], sum = args.softmax[(row + t) * 2 + 1];
@@ -111,7 +111,7 @@ KERNEL(reduce_backward, ReduceArgs, BLOCK_THREADS) {
         const float error = errors[k];
         const bool integrates = args.reduction != REDUCE_SUM;
         const float* values = args.values + row * args.width + k;
-        u32 chosen = steps - 1; // the step that gets the whole gradient: the last, or the first largest
+        u32 chosen = steps - 1; // the step that gets the whole gradient: the last, or the first with the largest value
         if (args.reduction == REDUCE_MAX && steps > 0) {
             float largest = values[0];
             chosen = 0;

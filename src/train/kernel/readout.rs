@@ -1,7 +1,7 @@
 //! The leaky readout: one leaky integrator per class, whose values over time become one output per class.
 //!
 //! ```text
-//! y[t] = r y[t-1] + (1 - r) I[t]        r is learned, or 0
+//! y[t] = r y[t-1] + (1 - r) I[t]        r is learned
 //!
 //! softmax   o = sum over t of softmax(y[t])              p[t] = softmax(y[t]); q[t] = p[t] (e - <e, p[t]>)
 //! max       o = the largest y[t] over time               q[t] = e at the first t where y is largest, else 0
@@ -76,8 +76,8 @@ impl Leaky {
 for_each_isa! {
     /// Runs the readout forward over time. Writes the outputs to `logits`, (classes,).
     ///
-    /// Writes the values of the integrators at time step t to `trace[t * tiles + tile]`, for [`backward`], and after all of
-    /// these the softmax, if there is one.
+    /// Writes the values of the integrators at time step t to `trace[t * tiles + tile]`, for [`backward`]. With
+    /// [`Reduction::SoftmaxSum`], the softmax of each time step follows after these values, in the same layout.
     pub(crate) fn forward<V>(readout: &Leaky, input: &CellInput<'_>, trace: &mut Aligned<Tile>, logits: &mut [f32]) {
         let tiles = readout.tiles.len();
         let len = tiles * input.steps;
@@ -194,8 +194,8 @@ fn first_largest(y: &[Tile], tiles: usize, classes: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Writes the softmax over the classes to `p`, and 0 to the padding of the last tile. `padding` is -infinity there, and
-/// 0 for classes.
+/// Writes the softmax over the classes to `p`, and 0 to the padding of the last tile. `padding` is -infinity in that
+/// padding, and 0 for classes.
 #[inline(always)]
 fn softmax<V: F32x16>(y: &[Tile], padding: &[Tile], p: &mut [Tile]) {
     let mut lanes = V::splat(f32::NEG_INFINITY);

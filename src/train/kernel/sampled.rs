@@ -8,8 +8,9 @@
 //! that dropout drops. Each chosen pair (t, i) needs one dot product. Its sum has a fixed order: sixteen sums over the
 //! tiles, then the sum of these sixteen.
 //!
-//! Where most gradients are used, a matrix product computes all of them, and sets the others to 0. Its sums have
-//! another order, so the choice must not depend on the data: it depends on the surrogate gradient only.
+//! If most gradients are used, a matrix product computes all gradients, and the gradients that are not used are then
+//! set to 0. The sums of a matrix product have another order, so the choice between the two methods must not depend on
+//! the data. The choice depends only on the surrogate gradient.
 
 use crate::kernel::cell::Surrogate;
 use crate::kernel::isa::{Isa, for_each_isa};
@@ -17,11 +18,12 @@ use crate::kernel::linear::{self, Panels};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{Aligned, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// If the surrogate gradient is 0 only further than this from the threshold, most gradients are used.
+/// Dot products are chosen if the surrogate gradient is 0 at potentials farther than this from the threshold.
+/// Otherwise, most gradients are used.
 const MOST: f32 = 1.0;
 
-/// Number of inputs whose dot products are computed together. The output's gradient is then loaded once for all of
-/// them.
+/// Number of inputs whose dot products are computed together. The gradient for the outputs is then loaded once for all
+/// these inputs.
 const DOTS: usize = 4;
 
 /// The weights of a layer, in the order that the gradient for its inputs needs.
@@ -34,7 +36,8 @@ pub(crate) enum InputWeights {
 }
 
 impl InputWeights {
-    /// Makes weights of 0. `surrogate` is the surrogate gradient of the neurons below, or `None` if it is never 0.
+    /// Makes weights of 0. `surrogate` is the surrogate gradient of the neurons in the layer before, or `None` if it is
+    /// never 0.
     pub(crate) fn zeros(inputs: usize, outputs: usize, surrogate: Option<Surrogate>) -> InputWeights {
         match surrogate {
             Some(surrogate) if surrogate.support() <= MOST => InputWeights::Sampled(Rows::zeros(inputs, outputs)),
@@ -52,11 +55,11 @@ impl InputWeights {
 }
 
 /// Writes the gradient for input `tile * TILE_WIDTH + i` at time step t to `g[tile * stride + t][i]`, for the first
-/// `steps` time steps. The contents of the others are unspecified.
+/// `steps` time steps. The contents of `g` at later time steps are unspecified.
 ///
 /// The gradient is used if bit i of `places[t * tiles + tile]` is 1. Otherwise, 0 is written. `dy` is the gradient for
 /// the outputs, in the layout of `g`. `stride` is [`stride`](linear::stride) of `steps`.
-#[allow(clippy::too_many_arguments)] // where the gradient is, and where it is wanted
+#[allow(clippy::too_many_arguments)] // two arrays of gradients, their layout, and the places that are used
 pub(crate) fn input_gradient(
     isa: Isa,
     weights: &InputWeights,
@@ -114,7 +117,7 @@ impl Rows {
 
 for_each_isa! {
     /// Does the work of [`input_gradient`] by dot products.
-    #[allow(clippy::too_many_arguments)] // as input_gradient
+    #[allow(clippy::too_many_arguments)] // the arguments of input_gradient
     fn sampled<V>(
         rows: &Rows,
         dy: &[Tile],
@@ -149,7 +152,7 @@ for_each_isa! {
 /// Writes the indices of all 1 bits in `places` to `chosen`. Bit i of `places[tile]` has the index `tile * TILE_WIDTH
 /// + i`.
 pub(super) fn list(places: &[u32], chosen: &mut Vec<u32>) {
-    /// Indices that are written at once, which avoids a branch for each. Surplus ones are overwritten.
+    /// Number of indices that are written at once, which avoids a branch per index. Surplus indices are overwritten.
     const ANYWAY: usize = 8;
     chosen.resize(places.len() * TILE_WIDTH + ANYWAY, 0);
     let mut end = 0;
@@ -183,7 +186,7 @@ pub(super) fn each_dot<V: F32x16>(rows: &Rows, dy: &[Tile], chosen: &[u32], mut 
     }
 }
 
-/// Returns N dot products as vectors, whose elements must be added.
+/// Returns N dot products, each as a vector whose elements must still be added up.
 #[inline(always)]
 fn dots<V: F32x16, const N: usize>(rows: &Rows, dy: &[Tile], inputs: &[u32; N]) -> [V; N] {
     let mut of: [&[Tile]; N] = [&[]; N];

@@ -1,7 +1,8 @@
-// Spikes of a hidden layer, counted per sample and neuron from the membrane potentials that a forward pass stored
-// (kernel/spikes.rs). It runs after an epoch, not in a training step.
+// Counts the spikes of a hidden layer per sample and neuron, from the membrane potentials that a forward pass stored
+// (kernel/spikes.rs). Computes the penalty for spike rates.
 //
-// A block has one sample and TILE neighbouring neurons; BLOCK_THREADS / TILE threads share the steps of a neuron.
+// In `count_spikes`, a block has one sample and TILE neighbouring neurons; BLOCK_THREADS / TILE threads share the steps
+// of a neuron.
 
 KERNEL(count_spikes, SpikesArgs, BLOCK_THREADS) {
     const u32 b = blockIdx.x, column = threadIdx.x % TILE, n = blockIdx.y * TILE + column;
@@ -27,8 +28,8 @@ KERNEL(count_spikes, SpikesArgs, BLOCK_THREADS) {
     args.active_steps[(size_t)b * args.width + n] = some;
 }
 
-// The penalty for the spike rates of a hidden layer, and its gradient for each spike (engine/training_loss.rs has the
-// formulas). A block has one sample.
+// The penalty for the spike rates of a hidden layer, and the gradient of the penalty with respect to the spikes
+// (engine/training_loss.rs has the formulas). A block has one sample.
 KERNEL(spike_rates, RateArgs, BLOCK_THREADS) {
     const u32 b = blockIdx.x, samples = args.state->samples;
     if (b >= samples) return;

@@ -96,8 +96,8 @@ proptest! {
                         prop_assert_eq!(fired[t * tiles + tile] >> j & 1 == 1, spikes[t] > 0.0);
                     }
                     let expected = reference::backward(&neuron, &potentials, &column(&g));
-                    // The error relative to the largest gradient, unless that is tiny: its relative error is that of v
-                    // in the exponent.
+                    // The error is relative to the largest gradient, but at least to 1e-3. A tiny gradient is an
+                    // exponential of a large negative number, whose rounding error is the gradient's relative error.
                     let largest = expected.iter().fold(1e-3, |max: f64, x| max.max(x.abs()));
                     for (got, expected) in column(&lambda).iter().zip(&expected) {
                         prop_assert!((got - expected).abs() < 2e-6 * largest);

@@ -1,11 +1,11 @@
-//! Structs that the host passes to the CUDA kernels of the optimiser. They have the shapes and words of `interface.rs`.
+//! Structs that the host passes to the CUDA kernels of the optimiser. `interface.rs` explains shapes and terms.
 
 use crate::gpu::{Address, kernel_structs};
 use crate::kernel::interface::State;
 
 kernel_structs! {
-    /// A linear layer, for the kernels `update` and `pack`: sizes, gradients, and copies of the weights. Other parameters
-    /// are a layer without inputs each.
+    /// A linear layer, for the kernels `update` and `pack`: sizes, gradients, and copies of the weights. Each tensor of
+    /// other parameters is a layer without inputs and with one row.
     pub(crate) struct Layer {
         /// Copy of W for the forward pass, (pieces, output_width, input_width). Null if no kernel reads it.
         pub(crate) forward: Address<u16>,
@@ -13,19 +13,23 @@ kernel_structs! {
         pub(crate) backward: Address<u16>,
         /// Partial sums of the gradient of W^T over groups of samples, (splits, input_width, output_width).
         pub(crate) partials: Address<f32>,
-        /// Gradient of the bias for each sample, (batch, output_width). Null in the readout.
+        /// Gradient of the bias for each sample, (batch_size, output_width). Null if `readout` is 1 or without a bias.
         pub(crate) bias_sums: Address<f32>,
         /// Index of the layer's first weight in the flat list of the network's parameters.
         pub(crate) at: u64,
         pub(crate) inputs: u32,
         pub(crate) outputs: u32,
-        /// Number of rows of a partial sum: inputs + 1 in the readout, else inputs rounded up to a multiple of `TILE`.
+        /// Number of rows of a partial sum: `inputs` + 1 if `readout` is 1, else `inputs` rounded up to a multiple of
+        /// `TILE`.
         pub(crate) input_width: u32,
-        /// Number of columns of a partial sum: outputs in the readout, else outputs rounded up to a multiple of `TILE`.
+        /// Number of columns of a partial sum: `outputs` in the readout of integrate-and-fire networks, else `outputs`
+        /// rounded up to a multiple of `TILE`.
         pub(crate) output_width: u32,
         /// Number of partial sums of the gradient of W^T.
         pub(crate) splits: u32,
-        /// 1 if the last row of `partials` is the gradient of the bias, as in the readout. 0 if it is in `bias_sums`.
+        /// 1 if the last row of `partials` is the gradient of the row after the weights, as in the readout of
+        /// integrate-and-fire networks and in every vector of layered networks. 0 if
+        /// `bias_sums` has the gradient of that row.
         pub(crate) readout: u32,
         /// Number of rows of parameters: `inputs`, and one more if there is a bias.
         pub(crate) rows: u32,
@@ -43,13 +47,15 @@ kernel_structs! {
     pub(crate) struct UpdateArgs {
         /// State of training, which only `update` reads.
         pub(crate) state: Address<State>,
-        /// One record for each linear layer, the readout last, or for each tensor.
+        /// In integrate-and-fire networks, one record for each linear layer, the readout last. In other networks, one
+        /// record for each tensor.
         pub(crate) layers: Address<Layer>,
         /// All weights and biases as one flat list, in the order of [`Parameters`](crate::network::Parameters).
         pub(crate) parameters: Address<f32>,
         /// Output: gradient of each parameter; 0 for frozen parameters. Null if nobody needs the gradients.
         pub(crate) gradients: Address<f32>,
-        /// Factor for the gradients, which `update` then reads and doesn't compute. Null without clipping.
+        /// Factor for the gradients. If it is given, `update` reads `gradients` and doesn't compute them. Null without
+        /// clipping, and in the launch before clipping, which computes the gradients.
         pub(crate) clipped: Address<f32>,
         /// Moving average m of each gradient, or velocity of SGD. If null, `update` only computes the gradients.
         pub(crate) mean: Address<f32>,
@@ -69,13 +75,13 @@ kernel_structs! {
         pub(crate) layer_count: u32,
     }
 
-    /// Arguments of `squares` and `clip`, which compute the factor of clipped gradients.
+    /// Arguments of `squares` and `clip`, which compute the factor by which `update` multiplies all gradients to clip them.
     pub(crate) struct ClipArgs {
         /// Gradient of each parameter, (parameters,).
         pub(crate) gradients: Address<f32>,
-        /// Output of `squares`: sum of the squares of each chunk of gradients.
+        /// Output of `squares`: sum of the squares of each chunk of `CLIP_CHUNK` gradients.
         pub(crate) squares: Address<f64>,
-        /// Output of `clip`.
+        /// Output of `clip`: the factor for all gradients, (1,).
         pub(crate) factor: Address<f32>,
         /// Maximum norm of all gradients together.
         pub(crate) clip_norm: f64,

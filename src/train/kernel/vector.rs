@@ -35,7 +35,7 @@ pub(crate) trait Real: Copy {
 }
 
 pub(crate) trait F32x16: Real {
-    /// The same sixteen numbers as float64.
+    /// Type of the same sixteen numbers in float64.
     type Double: F64x16<Single = Self>;
     /// Whether the processor has 32 registers of 512 bits (AVX-512). Otherwise, the kernels are written for 16
     /// registers of 256 bits.
@@ -49,7 +49,8 @@ pub(crate) trait F32x16: Real {
     /// Returns the sum of all elements: first 8 sums of two elements with distance 8, then 4 sums of these, then 2,
     /// then 1.
     fn sum(self) -> f32;
-    /// Returns the largest element, compared in the order of [`sum`](F32x16::sum). An element that is NaN may be left out.
+    /// Returns the largest element, compared in the order of [`sum`](F32x16::sum). An element that is NaN may be left
+    /// out.
     fn largest(self) -> f32;
     /// Returns the [`sum`](F32x16::sum) of each vector, with fewer instructions.
     fn sums(vectors: [Self; 4]) -> [f32; 4];

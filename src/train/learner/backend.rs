@@ -35,7 +35,8 @@ pub struct Backend {
     pub precision: MatmulPrecision,
     /// The processes that train together.
     pub ranks: Ranks,
-    /// Whether the program chose the GPU, and not the user. Then the CPU takes networks that a GPU doesn't compute.
+    /// Whether the program chose the GPU, and not the user. Then the CPU computes networks that the kernels of a GPU
+    /// don't compute.
     pub is_automatic: bool,
     /// Message that says which device computes and why, for example "cuda:0: NVIDIA H200, 139.8 GB free".
     pub why: String,
@@ -59,7 +60,7 @@ impl Backend {
         Ok(Backend { engine, device: Some(device), precision, ranks: Ranks::solo(), is_automatic: false, why })
     }
 
-    /// Opens a GPU for this one of several ranks: the ranks of a machine take its GPUs in turn.
+    /// Opens a GPU for this rank, which is one of several. The ranks on a machine take its GPUs in turn.
     ///
     /// # Errors
     /// The errors of [`Backend::gpu`].
@@ -81,8 +82,8 @@ impl Backend {
         Err(Error::usage("device", expected, format!("one GPU for the ranks {} and {rank}", first(rank))))
     }
 
-    /// Returns the backend for a network of these layers: this one, or the CPU if the program chose the GPU and its
-    /// kernels don't compute the layers.
+    /// Returns the backend for a network of these layers: this one, or the CPU if the program chose the GPU and the
+    /// GPU's kernels don't compute the layers.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] with the names of the layers, if the user chose the GPU.
@@ -115,8 +116,8 @@ impl Backend {
     }
 
     /// Compiles and loads the GPU kernels, or returns `None` if the CPU or libtorch computes. All of `sets` must have
-    /// the same recipe. `longest` is the maximum number of time steps of a sample. `counts` is the type of the counts in
-    /// other samples, such as augmented ones.
+    /// the same recipe. `longest` is the maximum number of time steps of a sample. `counts` is the type of the counts
+    /// in samples that are not in `sets`, such as augmented ones.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if `device` is the CPU and `precision`
@@ -159,7 +160,7 @@ impl Backend {
         Ok(match program {
             Some(program) if self.ranks.is_solo() => Box::new(GpuLearner::new(state, program, &loss, room)?),
             Some(program) => {
-                // A smaller batch can give a rank more samples, in smaller blocks.
+                // A batch smaller than `room.batch` has smaller blocks, which can give this rank more samples.
                 let most = (1..=room.batch).map(|samples| share.of(samples).len()).max().unwrap_or(0);
                 let extent = |batch: usize, trains| Extent {
                     batch: batch.max(1),

@@ -30,7 +30,7 @@ impl ClassWeights {
     pub(crate) fn of(self, class_samples: &[u64]) -> Option<Vec<f32>> {
         let classes = class_samples.iter().filter(|&&n| n > 0).count();
         let total: u64 = class_samples.iter().sum();
-        // Label smoothing spreads targets over all classes, by their weights.
+        // With the weight 0, a class without samples is no target of label smoothing, which uses the weights.
         let weight = |&n: &u64| if n == 0 { 0.0 } else { (total as f64 / (classes as f64 * n as f64)) as f32 };
         match self {
             ClassWeights::None => None,
@@ -70,7 +70,8 @@ impl ClassBalance<'_> {
         let name = |class: usize| self.set.manifest().description.classes[class].clone();
         let set = self.set.dir().to_path_buf();
         let present: Vec<(usize, u64)> = self.samples.iter().copied().enumerate().filter(|&(_, n)| n > 0).collect();
-        // If several classes have the largest size, the first of them, because `predicted` also returns the first.
+        // If several classes have the largest size, this is the first of them: `predicted` also returns the first class
+        // of those with the largest logit.
         let largest = present.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a });
         let smallest = present.iter().copied().min_by_key(|&(_, n)| n);
         let (Some((largest, most)), Some((smallest, fewest))) = (largest, smallest) else { return Vec::new() };

@@ -118,9 +118,9 @@ pub trait Learner: std::fmt::Debug {
     /// # Errors
     /// - [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The network then
     ///   has the state after the last batch that was passed to `each`.
-    /// - [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24, or if a
-    ///   membrane potential or a gradient is NaN or infinite. If the loss is finite on a GPU, this batch and later
-    ///   batches may have changed the parameters.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch, a membrane potential or a gradient is NaN or
+    ///   infinite, or if the loss without its penalty is at least 2^24. On a GPU, this batch and later batches may have
+    ///   changed the parameters if the loss is finite.
     /// - The errors of reading the set, and [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 
@@ -140,8 +140,8 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn watch(&mut self, samples: Vec<Batch>) -> Result<()>;
 
-    /// Computes the forward pass of the samples of [`watch`](Learner::watch), as in training but without dropout. Returns
-    /// the spike counts of each hidden layer.
+    /// Computes the forward pass of the samples of [`watch`](Learner::watch), as in training but without dropout.
+    /// Returns the spike counts of each hidden layer.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).
@@ -152,8 +152,8 @@ pub trait Learner: std::fmt::Debug {
         None
     }
 
-    /// How long several ranks have copied and added up sums in host memory so far, without waits for other ranks. 0 on the
-    /// CPU.
+    /// Returns how long this rank has copied and added up sums in host memory so far, if several ranks train on GPUs.
+    /// Waits for other ranks don't count. Returns 0 on the CPU.
     fn exchange_time(&self) -> Duration {
         Duration::ZERO
     }

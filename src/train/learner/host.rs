@@ -1,7 +1,8 @@
 //! Training and evaluation with an engine that takes batches from host memory.
 //!
-//! Several ranks train together: each takes its share of every batch, and its own batches of an evaluation. A request to
-//! stop is held back until all ranks are between the same two batches. All ranks come to the same state.
+//! If several ranks train together, each computes its share of every training batch, and some of the batches of every
+//! evaluation. A request to stop, for example Ctrl-C, is held back until all ranks are between the same two batches.
+//! All ranks thus stop in the same state.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(crate) struct HostLearner {
 }
 
 impl HostLearner {
-    /// Makes a learner. `share` is the share of the engine.
+    /// Makes a learner. `share` says which samples of a batch this rank takes, as `engine` expects.
     pub(crate) fn new(engine: Box<dyn Engine>, state: TrainState, share: Share) -> HostLearner {
         let gradients = Parameters::zeros(state.network.architecture().clone());
         HostLearner { state, engine, gradients, share, evaluated: EVALUATION_BATCH, watched: Vec::new() }
@@ -47,7 +48,7 @@ impl HostLearner {
         HostLearner { evaluated, ..self }
     }
 
-    /// Does a training step on a batch, of which this rank has its share. After an error, the parameters are unchanged.
+    /// Does a training step. `batch` is this rank's share of the batch. After an error, the parameters are unchanged.
     pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
         let HostLearner { state: TrainState { network, optimiser }, engine, gradients, share, .. } = self;
         let steps = padding.of_share(share.ranks, batch.longest());
@@ -122,7 +123,8 @@ fn check_finite(gradients: &Parameters) -> Result<(), KernelError> {
     }
 }
 
-/// Returns whether training stops, because a rank was asked to. All ranks call this function at the same places.
+/// Returns whether training must stop because any rank was asked to stop. All ranks call this function at the same
+/// places.
 pub(crate) fn stops(ranks: Ranks) -> bool {
     if !ranks.is_solo() && ranks.any(interrupt::is_waiting()) {
         interrupt::release();
@@ -130,14 +132,14 @@ pub(crate) fn stops(ranks: Ranks) -> bool {
     interrupt::requested()
 }
 
-/// Returns an error if a rank was asked to stop. All ranks call this function at the same places.
+/// Returns an error if any rank was asked to stop. All ranks call this function at the same places.
 pub(crate) fn check_stop(ranks: Ranks) -> Result<()> {
     stops(ranks);
     check_interrupt()
 }
 
-/// Evaluates a network on all samples of a set, in batches of `size` samples. Each rank evaluates some of the batches, and has
-/// the result of all.
+/// Evaluates a network on all samples of a set, in batches of `size` samples. Each rank evaluates some of the batches,
+/// and returns the result for the whole set.
 pub(super) fn evaluate(
     engine: &mut dyn Engine,
     ranks: Ranks,
@@ -158,7 +160,7 @@ pub(super) fn evaluate(
         check_stop(ranks)
     })?;
     for _ in rounds {
-        check_stop(ranks)?; // the ranks that have a batch more ask this one
+        check_stop(ranks)?; // all ranks call this equally often, also those with fewer batches
     }
     Evaluation::of(set, all_predictions(ranks, set.len() as usize, own.start * size, predictions))
 }
@@ -194,8 +196,8 @@ pub(super) fn logits(
     Ok(logits)
 }
 
-/// Calls `each` with the samples of a set, in batches of `size` and in the order of the set: with the batches that `batches`
-/// numbers.
+/// Calls `each` with batches of `size` samples of a set, in the order of the set. `batches` has the indices of these
+/// batches in the set.
 pub(crate) fn each_batch(
     feed: &Feed,
     size: usize,

@@ -8,7 +8,7 @@ use crate::kernel::loss;
 pub struct Logits {
     /// Number of classes.
     pub classes: usize,
-    /// The output of the readout, summed over time, (samples, classes).
+    /// Logits of all samples, (samples, classes).
     pub values: Vec<f32>,
     /// Class of each sample, (samples,), or [`NO_LABEL`](tonic_shard::NO_LABEL).
     pub labels: Vec<u32>,

@@ -20,7 +20,8 @@ pub(crate) fn check_parameters(architecture: &Architecture) -> Result<()> {
 }
 
 /// Returns how many bytes a training step takes on the CPU, or an error if fewer bytes are free. A step has `batch`
-/// samples of `steps` frames. Returns `None` for networks that are computed sample by sample.
+/// samples of `steps` frames. Returns `None` for networks with the layers of
+/// [`Layers::iaf`](crate::network::Layers::iaf).
 pub(crate) fn check_step(architecture: &Architecture, batch: usize, steps: usize) -> Result<Option<u64>> {
     if architecture.layers.as_iaf().is_some() {
         return Ok(None);
@@ -33,7 +34,7 @@ pub(crate) fn check_step(architecture: &Architecture, batch: usize, steps: usize
 
 /// Returns an error that names `option` if a sample of `steps` frames doesn't fit in the free memory.
 pub(crate) fn check_steps(option: &str, shape: &Shape, steps: usize) -> Result<()> {
-    // For each frame the end of its entries, and the membrane potentials of all neurons.
+    // A frame takes the end of its entries, and the membrane potentials of all neurons.
     let frame = size_of::<u64>() + size_of::<f32>() * shape.hidden.iter().sum::<usize>();
     let needed = (steps as u64).saturating_mul(frame as u64);
     check(needed, option, "samples that can be computed", || {
@@ -41,7 +42,7 @@ pub(crate) fn check_steps(option: &str, shape: &Shape, steps: usize) -> Result<(
     })
 }
 
-/// Returns an error if frames with `cells` occupied cells in `rows` rows don't fit in the free memory.
+/// Returns an error if `rows` frames, with `cells` active cells in total, don't fit in the free memory.
 pub(crate) fn check_frames(cells: u64, rows: u64) -> Result<()> {
     let needed = 8_u64.saturating_mul(cells).saturating_add(rows.saturating_mul(4));
     check(needed, "batch_size", "batches that can be made", || format!("batches that take {}", human_bytes(needed)))

@@ -34,8 +34,8 @@ impl Padding {
         }
     }
 
-    /// Returns the number of time steps that a batch is padded to, if several ranks share it. `longest` is the number of
-    /// frames of the longest sample of this rank.
+    /// Returns the number of time steps that a batch is padded to, if several ranks share the batch. `longest` is the
+    /// number of frames of the longest sample in this rank's share.
     pub(crate) fn of_share(self, ranks: Ranks, longest: usize) -> usize {
         self.fixed().unwrap_or_else(|| ranks.max(longest as u64) as usize)
     }

@@ -12,9 +12,9 @@ const MAX_NAMES: usize = 10;
 /// Which options of a new run change how often hidden neurons spike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Knobs {
-    /// Whether a factor for the initial weights does. Norms undo it.
+    /// Whether `gain`, the factor of the initial weights, does. It doesn't if a norm undoes it.
     pub gain: bool,
-    /// Whether there is an option for the threshold. In network files, the neurons say it.
+    /// Whether `theta`, the spike threshold, does. It doesn't if a network file describes the neurons.
     pub theta: bool,
 }
 
@@ -64,7 +64,7 @@ pub enum Warning {
         epoch: u64,
         /// Numbers of the silent hidden layers, counted from 1.
         layers: Vec<usize>,
-        /// What changes how often they spike.
+        /// Which options change how often neurons spike.
         knobs: Knobs,
     },
     /// In some hidden layers, nearly every neuron either spikes at nearly every time step, or never spikes.
@@ -73,7 +73,7 @@ pub enum Warning {
         epoch: u64,
         /// Numbers of the saturated hidden layers, counted from 1.
         layers: Vec<usize>,
-        /// What changes how often they spike.
+        /// Which options change how often neurons spike.
         knobs: Knobs,
     },
     /// In an epoch, the training accuracy and the training loss are no better than those of guessing.
@@ -88,7 +88,7 @@ pub enum Warning {
         loss: f64,
         /// Loss of a guess that predicts the same class probabilities for all samples.
         guessed_loss: f64,
-        /// What changes how often neurons spike.
+        /// Which options change how often neurons spike.
         knobs: Knobs,
     },
 }

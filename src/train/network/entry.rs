@@ -38,7 +38,7 @@ impl<'a> Entry<'a> {
         Err(NetworkFault { line: self.line, expected: expected.into(), got: got.into() })
     }
 
-    /// Allows keys that are not read.
+    /// Allows `keys` in the table without reading them.
     pub(super) fn know(&mut self, keys: &[&'static str]) {
         self.known.extend(keys);
     }

@@ -12,7 +12,8 @@ use crate::network::parameters::{Network, Parameters};
 use crate::network::tensors::{Architecture, StatisticKind, TensorKind};
 
 impl Network {
-    /// Makes a network with random parameters. They are drawn tensor by tensor, in the order of the flat list:
+    /// Makes a network with random parameters. They are drawn tensor by tensor, in the order of the flat list of
+    /// parameters:
     ///
     /// - weights and biases of a layer with n inputs: uniform in (-1/sqrt(n), 1/sqrt(n)), as in PyTorch's
     ///   `nn.Linear.reset_parameters`
@@ -21,7 +22,8 @@ impl Network {
     /// - norms: scale 1 and shift 0
     /// - parameters of neurons: as [`Learned`](super::Learned) says
     ///
-    /// PyTorch draws other numbers for the same seed. After an interruption, recurrent weights are invalid.
+    /// PyTorch draws other numbers for the same seed. After an interruption, for example Ctrl-C, recurrent weights that
+    /// are not complete stay 0.
     pub fn new(architecture: impl Into<Arc<Architecture>>, rng: &mut ChaCha8Rng) -> Network {
         let mut network = Network::zeros(architecture);
         let architecture = network.architecture().clone();

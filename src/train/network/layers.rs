@@ -45,7 +45,8 @@ pub enum HiddenSizes {
 }
 
 impl HiddenSizes {
-    /// Returns the number of neurons of each hidden layer of a network that otherwise has `layers` hidden layers.
+    /// Returns the number of neurons of each hidden layer. `layers` is the number of hidden layers for
+    /// [`HiddenSizes::Every`].
     pub fn of(&self, layers: usize) -> Vec<usize> {
         match self {
             HiddenSizes::Every(neurons) => vec![*neurons; layers],
@@ -134,12 +135,13 @@ pub enum Readout {
     /// The sum over time.
     Sum,
     /// The sum over time of softmax(y\[t\]). y is a leaky integrator: y\[t\] = alpha y\[t-1\] + (1 - alpha) x\[t\].
+    /// x\[t\] are the outputs of the last linear layer, after its norm.
     ///
     /// Each class learns its own alpha, clamped to the range from e^(-1/5) to e^(-1/25).
     Leaky,
-    /// The largest value over time of the same leaky integrator, for each class.
+    /// The largest value over time of the leaky integrator y of [`Readout::Leaky`], for each class.
     Max,
-    /// The value of the same leaky integrator at the last time step.
+    /// The value of the leaky integrator y of [`Readout::Leaky`] at the last time step.
     Last,
 }
 
@@ -163,8 +165,8 @@ impl Layers {
         }
     }
 
-    /// Returns the constants of the neurons if [`Layers::iaf`] can make these layers, and `None` for other layers. The
-    /// fused kernels cannot compute other layers.
+    /// Returns the constants of the neurons if [`Layers::iaf`] can make these layers, and `None` for other layers,
+    /// which [`CpuEngine`](crate::engine::CpuEngine) cannot compute.
     pub fn as_iaf(&self) -> Option<Iaf> {
         let neuron = match self.hidden.first() {
             Some(Hidden { neuron: Neuron::Iaf(neuron), .. }) => *neuron,
@@ -211,8 +213,8 @@ impl Layers {
 
     /// Returns these layers with other numbers of neurons.
     ///
-    /// Returns `None` if there is no hidden layer. Also returns `None` if the number of each layer is given, and the
-    /// hidden layers differ in more than their numbers of neurons.
+    /// Returns `None` if there is no hidden layer. Also returns `None` with [`HiddenSizes::Each`] if the hidden layers
+    /// differ in more than their numbers of neurons.
     pub fn resized(&self, sizes: &HiddenSizes) -> Option<Layers> {
         let first = self.hidden.first()?;
         let sized = |layer: &Hidden, neurons: usize| Hidden { neurons, ..layer.clone() };

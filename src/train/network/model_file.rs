@@ -150,7 +150,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
         (None, Some(layers)) => Architecture::new(matrix(&tensors, FIRST)?[1], layers, classes.len()),
         _ => return Err(ModelError::NoDescription),
     };
-    // Before memory is taken for the network: its layers may be much larger than the file.
+    // Check the shapes before memory is allocated: the described layers may be much larger than the file.
     for tensor in architecture.tensors() {
         view(&tensors, &tensor.name, &shape(tensor))?;
     }

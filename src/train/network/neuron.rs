@@ -123,7 +123,7 @@ pub struct Silif {
     pub rate_alpha: [f32; 2],
     /// Range of the initial decay rate of the adaptation, exp(p_beta).
     pub rate_beta: [f32; 2],
-    /// Initial duration of a time step in seconds, exp(dt).
+    /// Initial duration of a time step in seconds. The learned parameter dt is the logarithm of the duration.
     pub dt: f32,
     /// Range of the factor a: how strongly the membrane potential changes the adaptation. a is clamped to this range.
     pub a: [f32; 2],
@@ -206,7 +206,7 @@ impl Neuron {
         }
     }
 
-    /// Returns the cell and the surrogate gradient for the kernels, or `None` for [`Neuron::Iaf`].
+    /// Returns the neuron model for the kernels ([`Cell`]) and the surrogate gradient, or `None` for [`Neuron::Iaf`].
     pub(crate) fn cell(&self) -> Option<(Cell, Surrogate)> {
         match self {
             Neuron::Iaf(_) => None,
@@ -218,7 +218,8 @@ impl Neuron {
         }
     }
 
-    /// Whether the membrane potential can grow without bound: with a negative factor a, the adaptation drives it.
+    /// Whether the membrane potential can grow without bound. A negative factor a makes the adaptation
+    /// increase the potential.
     pub(crate) fn can_be_unstable(&self) -> bool {
         matches!(self, Neuron::Adlif(Adlif { a: [low, _], .. }) | Neuron::Silif(Silif { a: [low, _], .. }) if *low < 0.0)
     }

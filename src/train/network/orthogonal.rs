@@ -7,8 +7,9 @@ use tonic_base::interrupt;
 /// Fills `matrix`, (n, n) row-major, with a random orthogonal matrix. All orthogonal matrices are equally likely.
 ///
 /// The rows are drawn from a normal distribution, and then made orthonormal one after another with Gram-Schmidt in
-/// float64. Doing this twice per row is as exact as Householder's method. It takes 4 n^3 operations on one thread, a
-/// minute for n = 4096 and eight for 8192. After an interruption, returns early and leaves 0 in the matrix.
+/// float64. Doing this twice per row is as exact as Householder's method. The function takes 4 n^3 operations on one
+/// thread: a minute for n = 4096, and eight minutes for n = 8192. After an interruption, returns early and leaves
+/// `matrix` unchanged.
 pub(super) fn orthogonal(matrix: &mut [f32], n: usize, rng: &mut ChaCha8Rng) {
     let mut rows: Vec<Vec<f64>> = Vec::with_capacity(n);
     for _ in 0..n {
@@ -33,7 +34,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
-/// Draws a normal number with the Box-Muller method. It has the same bits on every machine.
+/// Draws from the standard normal distribution with the Box-Muller method. The result has the same bits on every
+/// machine.
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
     (-2.0 * libm::log(radius)).sqrt() * libm::cos(std::f64::consts::TAU * angle)

@@ -95,7 +95,8 @@ pub enum StatisticKind {
     Variance,
 }
 
-/// The running mean or variance of a norm.
+/// Describes the running means or variances of a norm. [`Parameters::statistics`](super::Parameters::statistics) has
+/// the values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistic {
     /// Name in the model file, such as `1.running_mean`.
@@ -176,7 +177,7 @@ impl Architecture {
     }
 }
 
-/// Tensors of the layers that were added.
+/// Tensors and statistics of the layers that were added so far.
 #[derive(Default)]
 struct List {
     tensors: Vec<Tensor>,

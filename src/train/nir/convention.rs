@@ -16,9 +16,9 @@ pub enum Convention {
     /// - Time constants are in time steps, and alpha = exp(-1 / tau).
     /// - R is ignored: v = alpha v + x.
     /// - A spike subtracts the threshold.
-    /// - Neurons spike from the threshold on, and several times per step from twice the threshold on. Of the neurons
-    ///   here, only those without leak do.
-    /// - Minus the threshold is the lower bound of integrate-and-fire neurons.
+    /// - Neurons spike at or above the threshold, and several times per step at or above twice the threshold. Of this
+    ///   crate's neurons, only integrate-and-fire neurons without leak do both.
+    /// - The lower bound of the potential of integrate-and-fire neurons is minus the threshold.
     Sinabs,
     /// snnTorch's importer: dt is 0.1 ms, and alpha = 1 - dt / tau. A spike sets the membrane potential to 0.
     SnnTorch,
@@ -72,7 +72,7 @@ impl Convention {
         if self == Convention::SnnTorch { 1.0 - dt / tau } else { (-dt / tau).exp() }
     }
 
-    /// Whether the gain 1 - alpha of a current is in the weights, instead of in the neuron's equation.
+    /// Whether the factor 1 - alpha of the input current is in the weights, instead of in the neuron's equation.
     pub(super) fn gain_is_in_weights(self) -> bool {
         self != Convention::Nir
     }

@@ -8,7 +8,7 @@ use crate::network::{Architecture, InitState, Model, Network, Neuron, Readout, R
 use crate::nir::convention::Convention;
 use crate::nir::graph::{Graph, Node};
 
-/// A version of the package `nir` in which a spike subtracts the threshold. It has no v_reset.
+/// A version of the package `nir` in which a spike subtracts the threshold. Neurons have no v_reset in this version.
 pub(super) const SUBTRACTS: &str = "1.0.4";
 /// A version of the package `nir` in which a spike sets the membrane potential to v_reset.
 pub(super) const RESETS: &str = "1.0.8";
@@ -141,7 +141,7 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
             let (dt, learned) = (convention.time_step(dt)?, effective(network, i));
             let tau =
                 |alphas: &[f64]| alphas.iter().map(|&alpha| convention.tau(alpha, dt) as f32).collect::<Vec<f32>>();
-            // The inputs of both equations are not multiplied by 1 - alpha here, as they are in NIR's.
+            // NIR's equations multiply both inputs by 1 - alpha. The equations of cuba-lif here don't.
             let gain = |alphas: &[f64]| alphas.iter().map(|&alpha| (1.0 / (1.0 - alpha)) as f32).collect::<Vec<f32>>();
             let node = Node::new("CubaLIF").with("tau_syn", tau(&learned[0])).with("tau_mem", tau(&learned[1]));
             let node = node.with("w_in", gain(&learned[0])).with("r", gain(&learned[1]));

@@ -19,7 +19,7 @@ pub(super) struct Node {
 /// A graph whose nodes are a chain.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Graph {
-    /// Version of the package `nir`. It decides what a spike does.
+    /// Version of the package `nir`. It decides whether a spike subtracts the threshold or resets the potential.
     pub(super) version: String,
     /// Names and nodes, in the order of the chain.
     pub(super) nodes: Vec<(String, Node)>,

@@ -163,7 +163,7 @@ fn neurons(
     if is_reset && of("v_reset")?.iter().any(|&reset| reset != 0.0) {
         return Err(wrong(what, "v_reset", "0", "others"));
     }
-    // Without v_reset, versions up to 1.0.4 subtract the threshold, and later ones take 0.
+    // Without v_reset, versions up to 1.0.4 subtract the threshold, and later versions set the potential to 0.
     let hard = if is_reset || version_of(version) > [1, 0, 4] { Reset::Hard } else { Reset::Soft };
     let reset = convention.reset().unwrap_or(hard);
     let (theta, r, dt) = (of("v_threshold")?, of("r")?, convention.time_step(dt)?);
@@ -181,7 +181,7 @@ fn neurons(
             }
         }
     };
-    // Here the threshold is 1, so that potentials and inputs are divided by it.
+    // Here the threshold is 1, so potentials and inputs are divided by the graph's threshold.
     if is_cuba {
         let (syn, mem, w_in) = (alphas("tau_syn")?, alphas("tau_mem")?, of("w_in")?);
         let gain = (0..n).map(|j| (1.0 - syn[j]) * w_in[j] * (1.0 - mem[j]) * r[j] / theta[j]).collect();

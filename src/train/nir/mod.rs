@@ -15,7 +15,8 @@
 //! | lif | u = alpha r + (1 - alpha) x | tau dv/dt = -v + R I, alpha = exp(-dt / tau) |
 //! | cuba-lif | i = alpha i + x; u = beta r + i | tau_syn dI/dt = -I + w_in S; tau_mem dv/dt = -v + R I |
 //!
-//! The exact solution over a time step with a constant input is v = alpha v + (1 - alpha) R I.
+//! u is the membrane potential, r the potential after the previous step's reset, and x the input. For lif, the exact
+//! solution of NIR's equation over a time step with a constant input is v = alpha v + (1 - alpha) R I.
 
 mod convention;
 mod export;
@@ -39,7 +40,7 @@ use crate::network::{Model, read_model};
 /// seconds, which [`Convention::Nir`] needs. Returns notes about what NIR cannot express.
 ///
 /// # Errors
-/// - [`Usage`](tonic_base::Error::Usage) with layer and reason if NIR or the framework doesn't have such a layer
+/// - [`Usage`](tonic_base::Error::Usage) if NIR or the framework can't express a layer; names the layer and the reason
 /// - [`Unavailable`](tonic_base::Error::Unavailable) without the feature `nir`
 /// - the errors of reading the model and of writing the file
 pub fn export(model: &Path, file: &Path, convention: Convention, dt: Option<f64>) -> Result<Vec<String>> {
@@ -49,10 +50,11 @@ pub fn export(model: &Path, file: &Path, convention: Convention, dt: Option<f64>
 }
 
 /// Reads a network from a graph of NIR in an HDF5 file. `dt` and `convention` are as in [`export`](fn@export). `steps`
-/// is the number of time steps of the model. The classes are named by their numbers.
+/// is the number of time steps of the model. The names of the classes come from the graph's metadata, if it has one for
+/// each class; otherwise, the names are 0, 1, and so on.
 ///
 /// # Errors
-/// - [`Usage`](tonic_base::Error::Usage) with the node and the reason if tonic-train doesn't have such a layer
+/// - [`Usage`](tonic_base::Error::Usage) if tonic-train can't express a node; names the node and the reason
 /// - [`Corrupt`](tonic_base::Error::Corrupt) if the file is damaged
 /// - [`Io`](tonic_base::Error::Io)
 /// - [`Unavailable`](tonic_base::Error::Unavailable) without the feature `nir`

@@ -88,7 +88,7 @@ fn the_longest_time_constants_are_read_again() {
         let before = model(neuron, None, true);
         let graph = export::graph(&before, convention, Some(0.004)).unwrap().0;
         let after = import::model(Path::new("x"), &graph, convention, Some(0.004), 9).unwrap();
-        // Its model file is read again.
+        // The model file of the network can be read again.
         let read = from_bytes(&to_bytes(&after).unwrap()).unwrap();
         assert_eq!(read, after);
         let longer = |node: &mut crate::nir::graph::Node| {

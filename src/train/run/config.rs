@@ -43,7 +43,8 @@ pub struct Config {
     /// Precision of matrix products on a GPU. A run on a CPU always has the highest.
     #[serde(default)]
     pub matmul_precision: MatmulPrecision,
-    /// Number of ranks with a GPU each, which decides the order of sums. 1 on a CPU, where any number gives the same bits.
+    /// Number of ranks with a GPU each. It decides the order of sums. It is 1 on a CPU, where any number of ranks gives
+    /// the same bits.
     #[serde(default = "one_rank", skip_serializing_if = "is_one_rank")]
     pub gpu_ranks: usize,
     /// Weights of the classes in the training loss.
@@ -148,7 +149,7 @@ impl NetworkConfig {
         Knobs { gain, theta: self.theta.is_some() }
     }
 
-    /// Returns the constants of the neurons, if `layers` doesn't describe them.
+    /// Returns the constants of the neurons, or the defaults if `layers` describes the neurons.
     pub(super) fn iaf(&self) -> Iaf {
         let Iaf { theta, .. } = Iaf::default();
         Iaf { theta: self.theta.unwrap_or(theta), min_v_mem: self.min_v_mem, ..Iaf::default() }
@@ -191,7 +192,7 @@ impl Config {
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the run's configuration"))?;
         let config: Config = toml::from_str(&text)
             .map_err(|e: toml::de::Error| Error::corrupt(&path, "TOML", "a run's configuration", e.message()))?;
-        // MPI sends the configuration as JSON, which has no other numbers.
+        // Rank 0 sends the configuration as JSON, which has no NaN and no infinity.
         if !text.parse().is_ok_and(|value: toml::Table| value.values().all(is_finite)) {
             return Err(Error::corrupt(&path, "numbers", "finite ones", "NaN or infinity"));
         }
@@ -243,8 +244,8 @@ impl Config {
         self.lr_changes.last().map_or(self.lr, |change| change.lr)
     }
 
-    /// Returns the learning rate and the momentum of the batches of the epoch after `epochs`. An epoch has `batches`
-    /// batches.
+    /// Returns the learning rate and the momentum of the batches of the epoch that follows the finished epochs
+    /// `epochs`. An epoch has `batches` batches.
     pub(super) fn rates(&self, epochs: &[EpochMetrics], batches: u64) -> Rates {
         let Config { training, lr_changes, lr, .. } = self;
         Rates {

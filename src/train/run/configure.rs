@@ -219,7 +219,8 @@ impl FitOptions {
                 return Err(Error::mismatch(&self.run, &file, "network", expected.trim(), got.trim()));
             }
         }
-        // One number keeps the number of layers of a network file, and of a run that has one.
+        // If `hidden` is one number, the number of layers is that of the stored network if a network file describes it
+        // or is given now. Otherwise, the number of layers is that of the reference network.
         let has_file = self.layers.is_some() || network.layers.is_some();
         let layers = if has_file {
             network.hidden.len()

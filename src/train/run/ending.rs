@@ -36,8 +36,8 @@ impl Training<'_> {
     }
 
     /// Computes the running statistics of norms again for the last and the best network, saves both networks, and
-    /// evaluates them on the validation set, if there is one. The checkpoint and the learner keep the old statistics, so
-    /// that a resumed run continues with them.
+    /// evaluates them on the validation set, if there is one. The checkpoint and the learner keep the old statistics,
+    /// so that a resumed run continues with them.
     pub(super) fn reestimate(&mut self, train: &Feed, valid: Option<&Feed>) -> Result<Option<Reestimated>> {
         let (fit, folder) = (self.fit, &self.fit.run);
         let ranks = fit.backend.ranks;
@@ -59,7 +59,7 @@ impl Training<'_> {
             sums::update(folder, || {
                 for (file, before, network) in &networks {
                     if network.parameters.statistics() != before {
-                        remove_file(&folder.join(TEST))?; // the result of the networks before
+                        remove_file(&folder.join(TEST))?; // it has the result of the replaced network
                         self.publish_model(file, network.clone())?;
                     }
                 }
@@ -110,7 +110,7 @@ impl Training<'_> {
         Ok(evaluation)
     }
 
-    /// Evaluates another network than that of the learner, which keeps its state.
+    /// Evaluates `network` with the learner. Afterwards, the learner has its own network again.
     fn evaluate_network(&mut self, network: Network, feed: &Feed) -> Result<Evaluation> {
         let last = self.learner.state().clone();
         self.learner.restart(&TrainState { network, ..last.clone() })?;
@@ -119,7 +119,7 @@ impl Training<'_> {
         self.checked(evaluated)
     }
 
-    /// Returns the network in the file `name` of the run. Rank 0 reads it.
+    /// Returns the network in the file `name` of the run. Rank 0 reads the file and sends the parameters to all ranks.
     fn saved_network(&self, name: &str) -> Result<Network> {
         let ranks = self.fit.backend.ranks;
         let mut network = match ranks.is_root() {

@@ -1,5 +1,5 @@
 //! The event file of TensorBoard in a run folder. It has the scalars of `metrics.jsonl`, with the epoch as the step.
-//! The loss of training is `loss/train` if it is the plain cross entropy as `loss/valid`, and otherwise
+//! The loss of training is `loss/train` if it is the plain cross entropy, as `loss/valid` always is. Otherwise, it is
 //! `objective/train`.
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::run::metrics::EpochMetrics;
 const START: &str = "events.out.tfevents.";
 const END: &str = ".tonic-train";
 
-/// Returns the event files of a run that this program wrote.
+/// Returns the paths of the event files that this program wrote to a run folder.
 fn files(run: &Path) -> Result<Vec<PathBuf>> {
     let list = |action: std::io::Result<std::fs::DirEntry>| action.map_err(Error::io(run, "list the run folder"));
     let entries = std::fs::read_dir(run).map_err(Error::io(run, "list the run folder"))?;
@@ -26,12 +26,12 @@ fn files(run: &Path) -> Result<Vec<PathBuf>> {
     Ok(ours.map(|entry| entry.path()).collect())
 }
 
-/// Returns whether a run has an event file that this program wrote.
+/// Returns whether this program wrote an event file to a run folder.
 pub(super) fn exist(run: &Path) -> Result<bool> {
     Ok(!files(run)?.is_empty())
 }
 
-/// Removes the event files of a run that this program wrote.
+/// Removes the event files that this program wrote to a run folder.
 pub(super) fn remove(run: &Path) -> Result<()> {
     Ok(files(run)?.iter().try_for_each(|file| remove_file(file))?)
 }
@@ -65,7 +65,7 @@ pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics, config: &Conf
         scalars.extend(shares.map(|(name, value)| (format!("{name}/layer_{}", i + 1), value)));
     }
     scalars.push(("speed/samples_per_second".into(), epoch.samples_per_second));
-    // Runs of earlier versions have no times of day.
+    // The metrics of earlier versions have no times of day.
     Ok(events.append(epoch.epoch, epoch.unix_seconds.unwrap_or_else(unix_seconds), &scalars)?)
 }
 

@@ -69,8 +69,8 @@ impl Training<'_> {
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 
-    /// Returns an error if `loss`, the mean over an epoch or a set, is so large that training has diverged. It must not
-    /// include a penalty for spike rates: a large one is no divergence.
+    /// Returns an error if `loss`, the mean over an epoch or a set, is so large that training has diverged. `loss` must
+    /// not include the penalty for spike rates, because a large penalty is no sign of divergence.
     pub(super) fn check_size(&mut self, loss: f64) -> Result<()> {
         if self.guessing.is_diverged(loss, || self.initial_loss())? {
             return Err(self.explain(KernelError::HugeLoss { loss }.into()));

@@ -29,7 +29,8 @@ use crate::run::training::Training;
 pub struct Fitted {
     /// Metrics of all epochs of the run, including those before a resume.
     pub epochs: Vec<EpochMetrics>,
-    /// Evaluation on the validation set after re-estimation of norms; `None` without it or without a validation set.
+    /// Evaluation on the validation set after re-estimation of norms; `None` without re-estimation or without a
+    /// validation set.
     pub reestimated: Option<Reestimated>,
     /// Evaluation on the test set; `None` without a test set.
     pub test: Option<Evaluation>,
@@ -91,7 +92,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     let own = share(ranks, architecture.parameters()).of(config.batch_size.min(train.len() as usize)).len();
     let step = match fit.backend.device {
-        Some(_) => None, // the GPU's memory is checked when it is taken
+        Some(_) => None, // the GPU's memory is checked when it is allocated
         None => check_step(&architecture, own, config.steps)?,
     };
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
@@ -118,7 +119,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     // Augmented samples have counts of four bytes.
     let augments = !config.training.augment.steps.is_empty();
     let program = fit.backend.program(&sets, longest, augments.then_some(Width::U32))?;
-    // The host makes augmented samples, and the batches of several ranks.
+    // Augmented samples, and the batches of several ranks, come from host memory, not from the device cache.
     let evaluation_program = program.as_deref().filter(|_| ranks.is_solo());
     let training_program = evaluation_program.filter(|_| !augments);
     if program.is_some() && training_program.is_none() && fit.cache == CacheChoice::Device {
@@ -137,7 +138,8 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     if has_begun && ranks.is_root() && !sums::check_state(&fit.run)? {
         fit.say(|| format!("note     no {SUMS}: changed bytes in the files of this run cannot be found"));
     }
-    // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
+    // The test set is loaded after training. Check now whether it fits into the cache, so that an error comes before
+    // training and not after it.
     test.as_ref().map(|set| Feed::choose_cache(fit.cache, set, evaluation_program)).transpose()?;
     if resumes {
         run.keep_epochs();

@@ -1,4 +1,4 @@
-//! Says if a training set has other frames than those that a network is made for.
+//! Tells the user if the frames of a training set are not those that a network is made for.
 
 use crate::network::{Layers, Neuron, PresetFrames};
 use crate::run::config::Config;
@@ -15,7 +15,8 @@ impl FitOptions {
     }
 }
 
-/// Returns a text for each difference. `steps` and `seconds` are the number of frames, and the duration of one.
+/// Returns a text for each difference. The training set has `steps` frames per sample, each of `seconds` seconds, or of
+/// no fixed duration.
 fn differences(made_for: Option<PresetFrames>, layers: &Layers, steps: usize, seconds: Option<f64>) -> Vec<String> {
     let differs = |of: f64| seconds.is_none_or(|seconds| (seconds / of - 1.0).abs() > 1e-3);
     let words = |steps: usize, seconds: Option<f64>| match seconds {
@@ -71,7 +72,7 @@ mod tests {
         for preset in Preset::ALL.iter().filter(|preset| preset.frames.is_none()) {
             assert_eq!(told(preset.name, 7, None), [""; 0], "{}", preset.name);
         }
-        // The texts of the presets say the same.
+        // The text of each preset names the same steps and duration.
         for (preset, frames) in Preset::ALL.iter().filter_map(|preset| Some((preset, preset.frames?))) {
             let words = format!("{} steps of {} ms", frames.steps, frames.seconds * 1000.0);
             assert!(preset.summary().contains(&words), "{}: {words}", preset.name);

@@ -63,8 +63,8 @@ impl Guessing {
         three.iter().all(|epoch| self.is_chance(&epoch.unpenalised())) && !falls && !is_start
     }
 
-    /// Returns whether a mean loss, without a penalty, is so large that training has diverged. `initial` computes the loss of the initial
-    /// weights. It is slow, and is only called if `loss` is absurd.
+    /// Returns whether `loss`, a mean loss without the penalty for spike rates, is so large that training has diverged.
+    /// `initial` computes the loss of the initial weights. `initial` is slow, and is only called if `loss` is absurd.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
         Ok(self.is_absurd(loss) && loss > TIMES_INITIAL * initial()?)
     }

@@ -29,13 +29,14 @@ pub struct EpochMetrics {
     /// Activity of each hidden layer after the epoch, measured on some samples of the training set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Vec<LayerActivity>>,
-    /// Learning rate of the last batch of the epoch. Versions before 0.2 did not write it.
+    /// Learning rate of the last batch of the epoch; `None` in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Momentum of SGD, or beta1 of Adam, in the last batch of the epoch; `None` in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
-    /// Mean penalty for spike rates over the batches of the epoch, a part of the loss of `train`. `None` without one.
+    /// Mean penalty for spike rates over the batches of the epoch, a part of the loss of `train`. `None` without
+    /// a penalty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub penalty: Option<f64>,
     /// Time of day at the end of the epoch, in seconds since 1970 (UTC); `None` in runs of earlier versions.
@@ -51,7 +52,8 @@ pub struct EpochMetrics {
 }
 
 impl EpochMetrics {
-    /// Returns loss and accuracy of training, the loss without the penalty for spike rates. Guessing has no penalty.
+    /// Returns loss and accuracy of training, the loss without the penalty for spike rates. This loss can be compared
+    /// with the loss of guessing.
     pub(super) fn unpenalised(&self) -> Score {
         Score { loss: self.train.loss - self.penalty.unwrap_or(0.0), ..self.train }
     }

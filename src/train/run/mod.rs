@@ -15,6 +15,7 @@
 //! eval             evaluates the network of a run on a set
 //! predict          writes the logits of every sample of a set
 //! folder           the run folder: names of its files, its lock
+//! frames           tells the user if the frames are not those that the network is made for
 //! config           config.toml: everything that the result depends on
 //! checkpoint       the state from which a run continues
 //! saved_networks   checks the networks in the folder of a resumed run

@@ -35,7 +35,8 @@ pub struct FitOptions {
     pub drop_last: bool,
     /// Layers of the network; those of [`Layers::iaf`] by default.
     pub layers: Option<Layers>,
-    /// The frames that `layers` are made for, if they are those of a preset. `fit` says if the training set has others.
+    /// The frames that `layers` are made for, if `layers` come from a preset. `fit` prints a note if the training
+    /// set has other frames.
     pub frames: Option<PresetFrames>,
     /// Numbers of neurons of the hidden layers. By default, the numbers in `layers`; without `layers`, three layers of
     /// 128. With `layers`, [`HiddenSizes::Each`] needs hidden layers that differ only in their numbers of neurons.
@@ -68,12 +69,13 @@ pub struct FitOptions {
     pub pin: bool,
     /// What to do if the run folder holds a run already.
     pub existing: Existing,
-    /// Whether the metrics are also written to an event file of TensorBoard. A resumed run that has one continues it
-    /// in any case.
+    /// Whether the metrics are also written to an event file of TensorBoard. A resumed run whose folder has an event
+    /// file writes one in any case.
     pub tensorboard: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
-    /// Function that gets a recipe and returns the duration of a frame in seconds. `None` if the recipe doesn't fix it.
+    /// Function that gets a recipe and returns the duration of a frame in seconds, or `None` if the recipe has no fixed
+    /// duration.
     pub frame_seconds: fn(&str) -> Option<f64>,
     /// Whether progress is shown.
     pub verbosity: Verbosity,

@@ -26,14 +26,16 @@ pub(super) fn check_ranks(fit: &FitOptions, sets: &Sets) -> Result<()> {
     fit.backend.check_gpus()
 }
 
-/// Calls `work` on rank 0, and returns its result there. While `work` waits, it must call its argument again and again:
-/// each call tells the other ranks that rank 0 lives. It returns an error if a rank was asked to stop, and then all ranks
-/// return that error.
+/// Calls `work` on rank 0, and returns its result there. The other ranks wait for rank 0, and return `None`.
+///
+/// While `work` waits for something, it must call its argument again and again: each call tells the other ranks that
+/// rank 0 is alive. The argument returns an error if any rank was asked to stop. `on_root` then returns this error on
+/// all ranks.
 pub(super) fn on_root<T>(
     ranks: Ranks,
     work: impl FnOnce(&mut dyn FnMut() -> Result<()>) -> Result<T>,
 ) -> Result<Option<T>> {
-    // Returns whether rank 0 still works, which `works` says on rank 0.
+    // Returns on all ranks whether rank 0 still works. `works` says so on rank 0, and is `None` on other ranks.
     let beat = |works: Option<bool>| -> Result<bool> {
         stops(ranks);
         interrupt::check("nothing was changed")?;

@@ -22,10 +22,10 @@ use crate::run::folder::REESTIMATED;
 /// Results of the networks of a run on the validation set, after their running statistics were computed again.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reestimated {
-    /// The network of the last epoch.
+    /// Score of the network of the last epoch.
     pub last: Score,
-    /// The network of the best epoch, [`TrainingConfig::best`](super::TrainingConfig::best). `None` if the run has had no
-    /// validation set in its epochs.
+    /// Score of the network of the best epoch, see [`TrainingConfig::best`](super::TrainingConfig::best). `None` if no
+    /// epoch was validated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<Score>,
 }

@@ -59,7 +59,7 @@ pub(super) struct Training<'a> {
     pub(super) times: RunTimes,
     /// Measures how fast this process trains.
     pace: Option<Pace>,
-    /// The event file of TensorBoard, if the user asked for one.
+    /// The event file of TensorBoard, if the run writes one.
     pub(super) events: Option<EventFile>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Training<'a> {
     ) -> Result<Training<'a>> {
         let optimiser = config.training.optimiser(config.lr);
         let ranks = fit.backend.ranks;
-        // Other parameters are those of the checkpoint, or of rank 0.
+        // A resumed run reads its parameters from the checkpoint. All other ranks get them from rank 0.
         let is_read = resume || !ranks.is_root();
         let network = match is_read {
             true => Network::zeros(config.network.architecture()),
@@ -305,7 +305,7 @@ impl<'a> Training<'a> {
     fn save_files(&mut self) -> Result<()> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {
-            // The evaluations of the old networks.
+            // Remove the evaluations of the old networks.
             [TEST, REESTIMATED].iter().try_for_each(|name| remove_file(&folder.join(name)))?;
             self.publish_model(MODEL, network)?;
             if let Some(network) = self.best.take() {

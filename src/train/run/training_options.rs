@@ -99,7 +99,7 @@ pub struct TrainingOptions {
 }
 
 impl From<&TrainingConfig> for TrainingOptions {
-    /// Returns the options that give these settings.
+    /// Returns the options that give these settings, except `init` and `augment`: the settings don't have their paths.
     fn from(config: &TrainingConfig) -> TrainingOptions {
         let TrainingConfig {
             weight_decay,

@@ -42,7 +42,7 @@ pub struct RunGroup {
     /// Test accuracy of the tested network, see [`RunSummary::test`]. `None` without tests, or if the test sets
     /// differ.
     pub test_accuracy: Option<Spread>,
-    /// [`RunSummary::seconds`]. `None` if no run has finished.
+    /// Time of a run in seconds, see [`RunSummary::seconds`]. `None` if no run has finished.
     pub seconds: Option<Spread>,
 }
 

@@ -52,7 +52,7 @@ pub struct RunSummary {
     /// The first epoch with the best validation score: the score that selects epochs in this run, or the accuracy if
     /// the run selects none. `None` without validation.
     pub best: Option<BestEpoch>,
-    /// Validation after re-estimation of norms. `None` without it.
+    /// Validation after re-estimation of norms. `None` without re-estimation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reestimated: Option<Reestimated>,
     /// Training loss and accuracy of the last finished epoch.
@@ -62,8 +62,8 @@ pub struct RunSummary {
     /// Sum of the times of the run's processes in seconds, including loading, validation and test. See
     /// [`RunSummary::epochs_of_training_time`].
     pub seconds: f64,
-    /// Number of epochs that were trained by an earlier version, which measured only the time of training itself.
-    /// `seconds` includes that time for these epochs.
+    /// Number of epochs that were trained by an earlier version, which measured only the time of training itself. For
+    /// these epochs, `seconds` includes only this time.
     pub epochs_of_training_time: u64,
     /// Metrics of each finished epoch.
     pub epochs: Vec<EpochMetrics>,
@@ -160,7 +160,7 @@ impl RunSummary {
             self.notes.push("unfinished".into());
         }
         let validated = epochs.iter().filter(|epoch| epoch.valid.is_some()).count() as u64;
-        // A run writes its networks before its metrics.
+        // A run writes its networks before its metrics, so that the networks of all epochs in the metrics exist.
         let networks = [(MODEL, done > 0), (BEST, validated > 0)];
         for (name, _) in networks.iter().filter(|(_, is_due)| *is_due) {
             let path = self.folder.join(name);

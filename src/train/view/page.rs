@@ -15,7 +15,7 @@ use crate::run::{Config, EpochMetrics, LayerActivity, ProcessTime, Reestimated, 
 use crate::sweep::{RunState, RunSummary};
 use crate::view::sample_page::Sampled;
 
-/// Maximum number of classes whose confusion matrix is a table on the page.
+/// Maximum number of classes for which the page shows the confusion matrix as a table.
 const MOST_CLASSES: usize = 100;
 /// Number of confusions that are listed, the most frequent first.
 const CONFUSIONS: usize = 10;

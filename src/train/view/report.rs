@@ -24,8 +24,8 @@ pub struct ReportOptions {
     pub data: Option<PathBuf>,
     /// The file to write; `report.html` in the run folder by default.
     pub output: Option<PathBuf>,
-    /// Whether to use the network of the epoch with the best validation score, instead of the network after the last epoch. A
-    /// run that selects an epoch uses the network of this epoch in any case.
+    /// Whether to use the network of the epoch with the best validation score, instead of the network after the last
+    /// epoch. If the run selects an epoch, the report uses the network of this epoch in any case.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,

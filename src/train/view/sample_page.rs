@@ -25,7 +25,7 @@ pub(super) struct Sampled {
     /// The samples whose forward pass took longest, the longest first.
     slowest: Vec<(Judged, Trace)>,
     frame_length: FrameLength,
-    /// What the readout outputs after a time step, for a sentence.
+    /// Words for what the readout outputs after a time step, as part of a sentence.
     outputs: &'static str,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn picked(
         let frames = chunk.frames.sample(inside);
         let steps = padding.of_batch(frames.frames());
         let mut run = || Trace::of(&mut tracer, (of.sample, frames), shape, steps, frame_length);
-        // Another process may have interrupted a pass: the shortest time is that of the sample.
+        // Other processes can slow down a pass, so the shortest time counts.
         let again = (0..AGAIN).map(|_| run()).collect::<Result<Vec<Trace>>>()?;
         let seconds = again.iter().map(|trace| trace.seconds).fold(of.seconds, f64::min);
         Ok((Judged { seconds, ..of.clone() }, run()?))

@@ -94,7 +94,7 @@ impl Trace {
     }
 }
 
-/// Returns what the readout outputs after a time step, for a sentence.
+/// Returns words for what the readout outputs after a time step, as part of a sentence.
 pub(super) fn outputs_so_far(readout: Readout) -> &'static str {
     match readout {
         Readout::Sum => "the outputs summed so far",

@@ -27,7 +27,7 @@ pub(super) struct DataDir<'a> {
     pub split: &'a str,
 }
 
-/// The names of the files and folders in a folder, sorted. Leaves out hidden ones and [`OTHER_FOLDERS`].
+/// The names of the files and folders in a folder, sorted. Leaves out hidden ones and [`SYSTEM_FOLDERS`].
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub files: Vec<String>,

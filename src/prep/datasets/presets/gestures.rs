@@ -55,7 +55,7 @@ pub(super) fn find(data: &DataDir<'_>) -> Result<Found> {
     } else {
         let dir = found.parent().unwrap_or(data.dir).to_path_buf();
         let files = trials(data, &dir, &found)?;
-        let notes = vec![data.count_note(files.len())]; // Tonic's numbers are those of its own cut
+        let notes = vec![data.count_note(files.len())]; // the known numbers of samples are those of Tonic's download
         (dir, files, notes, SourceOptions { layout: Some(Layout::Aedat3), ..SourceOptions::default() })
     };
     let listed = ListedFiles { classes: CLASSES.map(String::from).into(), notes, files };

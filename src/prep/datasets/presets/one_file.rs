@@ -1,4 +1,4 @@
-//! Data sets with one file for each split: SHD, SSC, N-TIDIGITS18, SMNIST (labels are in a file next to it) and EBSSA
+//! Data sets with one file for each split: SHD, SSC, N-TIDIGITS18, SMNIST (with labels in a second file) and EBSSA
 //! (boxes instead of classes).
 
 use crate::datasets::presets::data_dir::{DataDir, Found};

@@ -147,7 +147,7 @@ fn a_long_name_is_refused_before_it_fills_the_memory() {
 fn the_number_of_members_is_checked_before_they_are_listed() {
     let folder = Folder::new("members");
     let mut zip = zipped(&[("x", b"1")]);
-    // The record of zip64, its locator, and the record at the end.
+    // Insert a zip64 end record and its locator before the end record.
     let (at, end) = (zip.len() as u64, zip.split_off(zip.len() - 22));
     let mut record = [0; 56];
     record[..4].copy_from_slice(b"PK\x06\x06");

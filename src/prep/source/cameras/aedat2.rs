@@ -91,7 +91,7 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<Sen
             } else {
                 (address >> 12 & 0x3ff, address >> 22 & 0x1ff, address >> 11 & 1)
             };
-            // A pixel outside the sensor becomes one far outside, so that it is told.
+            // If x or y is outside the sensor, the subtraction wraps to a large number. A later check reports it.
             room.push(t, last[0].wrapping_sub(x as u16), last[1].wrapping_sub(y as u16), p as u8);
         }
         drop(room);

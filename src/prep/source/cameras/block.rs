@@ -20,8 +20,8 @@ pub(crate) const ROOM: usize = SIZE / 8;
 const MANY: u64 = 1 << 17;
 /// Number of blocks that can wait for the thread that appends them.
 const BLOCKS: usize = 6;
-/// How often a thread lets others run before it sleeps until a block arrives. To be woken takes longer than to decode a
-/// block.
+/// How many times a thread that waits for a block yields to other threads before it sleeps. To wake a thread takes
+/// longer than to decode a block.
 const YIELDS: u32 = 1_000;
 const LOST: BaseError = BaseError::WorkerLost { doing: "store the events of a recording" };
 
@@ -76,8 +76,9 @@ impl Block {
     }
 }
 
-/// The free part of a block, to which a decoder adds single events. As a local variable of the decoder's loop, it stays
-/// in registers: in the block itself, its length would be stored after each event and loaded before the next one.
+/// The free part of a block, to which a decoder adds single events. It is a local variable of the decoder's loop, so
+/// its length stays in a register. The block's own length would be stored after each event and loaded before the next
+/// one.
 pub(crate) struct Room<'b> {
     t: &'b mut [i64; SIZE],
     x: &'b mut [u16; SIZE],
@@ -139,7 +140,7 @@ impl Appender {
             while let Some(mut block) = wait(&blocks) {
                 target.append(block.slices())?;
                 block.len = 0;
-                // This fails after the last block, because the decoder takes no more.
+                // This cannot fail: the receiver is dropped only after this thread was joined.
                 let _ = back.send(block);
             }
             Ok(target)
@@ -241,7 +242,7 @@ impl Decoded {
     /// [`tonic_base::Error::Io`] for the temporary file.
     ///
     /// # Panics
-    /// If more than [`ROOM`] events were added since the call before.
+    /// If the block overflowed, because more than [`ROOM`] events were added since the previous call.
     pub(crate) fn settle(&mut self) -> Result<()> {
         assert!(self.block.len <= SIZE, "{} events in a block of {SIZE}", self.block.len);
         if self.block.len > SIZE - ROOM { self.flush() } else { Ok(()) }

@@ -71,7 +71,7 @@ fn each_piece(
         if there.is_empty() {
             return Ok(());
         }
-        // At least 1 byte an event, and an overflow is no event.
+        // An event has 5 bytes, so `ROOM` bytes contain fewer than `ROOM` events.
         let used = decode(state, &there[..there.len().min(ROOM)], &mut out.block);
         if used == 0 {
             input.needed::<5>("an event")?;

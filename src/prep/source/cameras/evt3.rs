@@ -7,7 +7,7 @@
 //! | 0x2 | ADDR_X | an event; bits 0 to 10: x, bit 11: polarity |
 //! | 0x3 | VECT_BASE_X | as ADDR_X, but for the vectors that follow |
 //! | 0x4 | VECT_12 | if bit i is 1: an event at base + i; then 12 is added to the base |
-//! | 0x5 | VECT_8 | the same with 8 bits |
+//! | 0x5 | VECT_8 | as VECT_12, but with 8 bits |
 //! | 0x6 | TIME_LOW | bits 0 to 11 of the time in microseconds |
 //! | 0x8 | TIME_HIGH | bits 12 to 23 of the time |
 //! | 0xA | EXT_TRIGGER | an edge at an input |
@@ -83,7 +83,7 @@ impl State {
         self.high.is_some() && self.y.is_some()
     }
 
-    /// Reads words until the time and the row are known. Returns the words after them.
+    /// Reads words until the time and the row are known. Returns the remaining words.
     fn begin<'w>(&mut self, words: &'w [[u8; 2]]) -> &'w [[u8; 2]] {
         for (i, word) in words.iter().enumerate() {
             let word = u16::from_le_bytes(*word);

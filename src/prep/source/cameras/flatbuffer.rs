@@ -1,7 +1,7 @@
 //! Reads tables of FlatBuffers that begin with their size. Every offset is checked against the number of bytes. Source:
 //! "FlatBuffers internals" (flatbuffers.dev).
 
-/// A table of fields. A list at the beginning of the table, the vtable, gives the offset of each field.
+/// A table of fields. The table begins with the distance to its vtable, a list of the offsets of the fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
     bytes: &'a [u8],

@@ -14,7 +14,7 @@ use crate::source::packed;
 
 /// Size of the buffer in bytes.
 const BUFFER: usize = 1 << 16;
-/// Maximum number of bytes that a decoder gets at a time.
+/// Maximum number of bytes that [`Input::words`] passes to the decoder at a time.
 const PIECE: usize = 1 << 11;
 /// Maximum number of bytes of a line of a header.
 const MAX_LINE: usize = 1 << 15;
@@ -152,7 +152,7 @@ impl<'a> Input<'a> {
         self.array(what)?.ok_or_else(|| self.ends_early(self.at, N as u64, what, 0))
     }
 
-    /// Reads `size` bytes to `out`. Allocates memory only for bytes that the file really has.
+    /// Reads `size` bytes into `out`. Allocates memory only for bytes that the file really has.
     ///
     /// # Errors
     /// Errors of [`Input::peek`]; [`Error::DamagedBytes`] if the file has fewer bytes.
@@ -173,7 +173,8 @@ impl<'a> Input<'a> {
     }
 
     /// Reads a line of a text header, without the end of the line. Returns `None`, and reads nothing, if the next bytes
-    /// are not a line of printable text that begins with `mark`. The line can have another encoding than UTF-8.
+    /// are not a line of printable text that begins with `mark`. The line must be UTF-8, unless a space follows `mark`:
+    /// then bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
     /// Errors of [`Input::peek`]; [`Error::DamagedBytes`] for a line that is longer than [`MAX_LINE`].

@@ -2,7 +2,7 @@
 //! columns: in memory or, if there are many events, in a temporary file.
 //!
 //! ```text
-//! evt3, evt2, dat              Prophesee: RAW in EVT 3, in EVT 2 and 2.1, and DAT; evt is common to all RAW
+//! evt3, evt2, dat              Prophesee: RAW in EVT 3, in EVT 2 and 2.1, and DAT; evt reads the header of RAW
 //! aedat2, aedat3, aedat4       iniVation: jAER, cAER, DV; aedat4_streams and flatbuffer read parts of aedat4
 //! event_stream, nmnist         Event Stream (.es); .bin of N-MNIST and N-Caltech101
 //! rosbag, ros_messages         bags of ROS 1, and the messages of events in them
@@ -48,7 +48,8 @@ use crate::source::target::Target;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
-/// Number of bytes of the longest mark: the text at the beginning of a file that shows the layout.
+/// Number of bytes at the beginning of a file that are compared with the marks. A mark is a text at the beginning of a
+/// file that shows the layout. All marks are shorter.
 const MARK: usize = 16;
 
 /// Opens a camera's file and decodes it.
@@ -142,7 +143,7 @@ fn decode(mut input: Input<'_>, layout: Layout, options: &SourceOptions, target:
         Layout::Rosbag => rosbag::decode(&mut input, &mut out, options.topic.as_deref()),
         _ => nmnist::decode(&mut input, &mut out),
     };
-    // The checksum of a packed file is behind its last byte, which may be behind its last event.
+    // A packed file ends with its checksum. The decoder may have stopped before that, after the last event.
     let result = result.and_then(|()| input.finish());
     let result = match result {
         Ok(()) | Err(Error::DamagedBytes { .. }) => input.fault().map_or(result, Err),

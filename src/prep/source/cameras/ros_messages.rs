@@ -14,8 +14,8 @@
 //!
 //! - `evt3`: EVT 3. The time and the row continue from packet to packet. Times are those of the camera, as in a RAW
 //!   file.
-//! - `mono`: words of 64 bits: nanoseconds after the base (32), x (16), y (15), polarity (1). Times are those of the
-//!   camera, too.
+//! - `mono`: words of 64 bits. Bits 0 to 31 are nanoseconds after the base, bits 32 to 47 are x, bits 48 to 62 are y,
+//!   and bit 63 is the polarity. Times are those of the camera, too.
 //!
 //! Packets are numbered. If numbers are missing, a note says how many packets the bag lacks.
 //!

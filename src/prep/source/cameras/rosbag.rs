@@ -1,5 +1,5 @@
-//! Reads bags of ROS 1. The line `#ROSBAG V2.0` is followed by records. A record is a header and data. The size of each
-//! comes before it. Source: "Bags Version 2.0" in the wiki of ROS.
+//! Reads bags of ROS 1. The line `#ROSBAG V2.0` is followed by records. A record has the size of its header (4 bytes),
+//! the header, the size of its data (4 bytes), and the data. Source: "Bags Version 2.0" in the wiki of ROS.
 //!
 //! | kind (`op`) | fields of the header | data |
 //! |---|---|---|
@@ -181,7 +181,7 @@ impl Bag {
             }
         }
         self.check_index(input, end.unwrap_or(0), &mut header)?;
-        // An error in the index comes last: the events are whole in spite of it.
+        // An error in the index is returned only now, because all events can be read in spite of it.
         index
     }
 
@@ -303,7 +303,7 @@ impl Bag {
     }
 }
 
-/// Reads bytes to `out`. Their number is `size`, which is little-endian. A number above `most` is an error.
+/// Reads `size` bytes into `out`, in place of its content. `size` is little-endian. A size above `most` is an error.
 fn read_sized(input: &mut Input<'_>, size: [u8; 4], most: u64, what: &str, out: &mut Vec<u8>) -> Result<()> {
     let (at, size) = (input.at() - 4, u64::from(u32::from_le_bytes(size)));
     if size > most {

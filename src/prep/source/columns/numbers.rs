@@ -210,7 +210,8 @@ fn has_fraction(time: f64) -> bool {
     let step = if f64::from(single) == time { (single.next_up() - single).into() } else { time.next_up() - time };
     let (seconds, near_whole) = (time / 1e6, off(time) <= 1e-6 + 4.0 * step);
     let of_single = (f64::from(seconds as f32) / seconds - 1.0).abs() < 1e-14;
-    // Seconds since 1970, and differences of them, are multiples of 2^-22 s.
+    // Float64 seconds since 1970, and differences of them, are multiples of 2^-22 s, and so of 2^-26 s (2^26 is
+    // 67,108,864).
     !near_whole && !of_single && off(seconds * 67_108_864.0) > 1e-3
 }
 
@@ -339,7 +340,7 @@ impl EventBlock {
     }
 
     /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `zeros` has a time
-    /// in microseconds for each sample, which is subtracted from the sample's times.
+    /// in microseconds for each sample, which is subtracted from the sample's times, or `None` to keep the times.
     pub(crate) fn into_samples(self, lengths: &[usize], zeros: &[Option<i64>]) -> RawSamples {
         let Stamps { mut us, mut missing } = self.t;
         let mut offsets = Vec::with_capacity(lengths.len() + 1);

@@ -28,9 +28,9 @@ pub(crate) enum OddLabels {
     OneHot,
 }
 
-/// Returns the error for a file whose times and units are two-dimensional arrays: each sample is a row, and rows are
-/// padded at the end. The error suggests a command that saves a copy without the padding. Returns `None` for all other
-/// arrays.
+/// Returns the error for a file whose times and units are two-dimensional arrays: each sample is a row or a column that
+/// is padded at the end. The error suggests a command that saves a copy without the padding. Returns `None` for all
+/// other arrays.
 pub(crate) fn rows_of_arrays(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     let find =
         |name: &str| arrays.iter().find(|array| array.name == name && matches!(array.kind, ArrayKind::Number(_)));

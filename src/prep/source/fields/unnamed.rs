@@ -13,8 +13,8 @@ use crate::source::fields::unusable::unusable_names;
 
 /// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;
-/// Maximum number of columns of a table for which errors suggest a column order such as `t,x,y,p,_` or a map of
-/// columns.
+/// Maximum number of columns of a table for which errors suggest a map of columns, or the usual column order
+/// `t,x,y,p,_,...`. An order that was guessed from the numbers is also suggested for larger tables.
 const MOST_COLUMNS: u64 = 8;
 /// Maximum number of cameras in a file for which an error suggests a map of columns.
 const MOST_PLACES: usize = 4;
@@ -107,9 +107,10 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let places = candidates(arrays);
     let all: Vec<Candidate<'_>> = places.iter().flat_map(|(_, fields)| fields).cloned().collect();
-    // If times are stored in two fields, no map is suggested, because whole seconds alone would lose most of each time.
+    // If times are in two fields, no map is suggested. A map has only one field for t, so it would lose the fractions
+    // of seconds.
     let halves = split_times(&all);
-    // The columns of one camera are all in one place.
+    // The columns of one camera are all in one group or array.
     let cameras = places.into_iter().flat_map(|(_, fields)| cameras(fields)).filter(|fields| fields.len() > 2);
     let mut lines: Vec<Fields> = cameras.take(MOST_PLACES).map(|fields| guess_fields(file, fields)).collect();
     if lines.iter().any(|line| line[0].is_some() && line[1].is_some()) {

@@ -270,7 +270,7 @@ impl Listing {
     fn lacks(&self, name: &str, unread: &Unread, patterns: &HashSet<String>) -> bool {
         match name.split_once('/') {
             _ if unread.has_events || patterns.contains(&pattern(name)) => !self.has_copy(name),
-            // Other files may not be recordings, unless no recording in the same first-level folder is read.
+            // Any other file counts as a recording only if no recording in its first-level folder is read.
             None => self.files.is_empty(),
             Some((class, _)) => self.beginning_with(&format!("{class}/")).next().is_none(),
         }

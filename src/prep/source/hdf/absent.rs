@@ -75,7 +75,8 @@ pub(super) fn missing_chunks(dataset: &Dataset, chunk: &[usize], region: &Region
     let chunks = grid.iter().fold(1_u64, |product, &n| product.saturating_mul(n));
     let bytes = dataset.file()?.size();
     if chunks > bytes {
-        // Too many to look at each, and more than were written: a chunk takes at least a byte.
+        // A chunk has at least one byte, so some chunks were never written. There are too many chunks to find out which
+        // ones, so all rows of the region count as missing.
         let mut all = Gaps::default();
         all.add(region.rows.clone());
         return Ok(all);

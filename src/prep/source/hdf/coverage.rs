@@ -159,7 +159,7 @@ impl Region {
         Region { rows: all(0), columns: all(1) }
     }
 
-    /// Returns whether any entry of the box `axes` is in the region.
+    /// Returns whether the box `axes` overlaps the region. Ignores gaps between the rows of the box.
     pub(super) fn meets(&self, axes: &[Strided]) -> bool {
         let overlaps = |axis: &Strided, range: &Range<u64>| {
             axis.ranges().take(MOST_COLUMNS).any(|own| own.start < range.end && range.start < own.end)
@@ -169,7 +169,7 @@ impl Region {
     }
 
     /// Finds the first column of the region that the boxes don't fill completely, and returns the missing rows of this
-    /// column. Returns no rows if the boxes fill the region, and `None` if there are too many boxes to check.
+    /// column. Returns no rows if the boxes fill the region, and `None` if there are too many ranges to check.
     pub(super) fn gaps(&self, boxes: &[Vec<Strided>]) -> Option<Gaps> {
         let mut cuts = vec![self.columns.start];
         for columns in boxes.iter().filter_map(|axes| axes.get(1)) {

@@ -13,7 +13,7 @@ const MOST_LINKS: usize = 16;
 /// A file that holds data of a recording, but is not the recording's own file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedPath {
-    /// The name by which the HDF5 file refers to this file.
+    /// The name by which the HDF5 file refers to this file. For the labels of MNIST: the name of the file.
     pub name: String,
     /// Path at which the file was found.
     pub path: PathBuf,
@@ -40,7 +40,7 @@ pub(super) fn follow(group: &Group, path: &str) -> Trail {
 fn walk(group: &Group, path: &str, files: &mut Vec<LinkedPath>) -> Option<String> {
     let mut group = group.clone();
     let mut rest: Vec<String> = components(path);
-    let (mut links, mut last) = (0, None); // how many were followed, and what to say of the last
+    let (mut links, mut last) = (0, None); // number of followed links; message if the last one is broken
     while let Some(name) = rest.pop() {
         let place = format!("{}/{name}", group.name());
         let place = place.trim_start_matches('/');

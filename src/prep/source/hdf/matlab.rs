@@ -45,8 +45,8 @@ pub(crate) fn letters(place: &Container) -> Option<String> {
     Some(String::from_utf16_lossy(&place.read_raw::<u16>().ok()?))
 }
 
-/// Returns the paths of the objects that the given cells refer to, and whether these are not all, because the cells and
-/// the file have more than `most`.
+/// Returns the paths of the objects that the given cells refer to. The second value is true if some may be missing,
+/// because at most `most` objects of the file and `most` references in cells are looked at.
 pub(super) fn in_cells(file: &hdf5::File, cells: &[Dataset], most: usize) -> (Vec<String>, bool) {
     let Ok(group) = file.group(REFERRED) else { return (Vec::new(), false) };
     let mut found: Vec<(LocationToken, String)> = Vec::new();

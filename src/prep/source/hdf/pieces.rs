@@ -107,7 +107,7 @@ fn series(
     let mut pieces = Vec::new();
     for k in 0..blocks {
         let piece = piece(k);
-        // One that is not there ends the series; the caller reports it.
+        // A source that doesn't exist ends the series. The caller reports it.
         let there = sources.open(dataset, &piece).is_ok();
         pieces.push(piece);
         if !there {

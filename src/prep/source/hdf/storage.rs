@@ -117,7 +117,7 @@ impl Checker {
                     missing.add(rows.start.max(from)..rows.end, wrong);
                 }
             }
-            // The other sources of a source are not checked, nor those of a circle, to which there is no end.
+            // If this dataset is itself a source, or if sources form a circle, one missing source is enough to report.
             if missing.first.is_some() && (self.depth > 1 || self.too_deep) {
                 break;
             }
@@ -135,7 +135,7 @@ impl Checker {
         let uncovered = "come from no source of the virtual dataset";
         let shape = shape(dataset);
         let gaps = if shape.len() > 2 {
-            // Events are not in such datasets, so it is enough to count the entries.
+            // If there are more than two axes, the entries are only counted.
             let all = shape.iter().fold(1_u64, |product, &length| product.saturating_mul(length));
             (entries(&covered) >= all).then(Gaps::default)
         } else {

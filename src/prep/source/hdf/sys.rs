@@ -262,7 +262,7 @@ pub(super) fn read_members(dataset: &Dataset, members: &[Member<'_>], selection:
             offset += numbers;
         }
         let (data, ids) = (bits.as_mut_ptr(), [dataset.id(), whole.id(), memory.id(), file.id()]);
-        // SAFETY: all four are valid. `bits` has `width` numbers for each of the records, and so has the type.
+        // SAFETY: all four ids are valid. `bits` has `width` numbers for each record, and so does the record type.
         unsafe { h5check(H5Dread(ids[0], ids[1], ids[2], ids[3], H5P_DEFAULT, data.cast())) }.map(|_| ())
     })?;
     Ok(bits)

@@ -73,7 +73,8 @@ impl<'a> FileWindow<'a> {
         FileWindow { file, bytes: vec![0; WINDOW], holds: 0..0, until: 0 }
     }
 
-    /// Plans reads of the given byte ranges of the file, in order. Ranges that lie close together are read at once.
+    /// Plans the next read. It covers the first of the given byte ranges of the file, and the following ranges as long
+    /// as the gaps between them are small. Does nothing if the window holds the first range already.
     pub(super) fn plan(&mut self, mut extents: impl Iterator<Item = Range<u64>>) {
         let Some(first) = extents.next() else { return };
         if self.holds.start <= first.start && first.end <= self.holds.end {

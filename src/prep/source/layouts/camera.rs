@@ -255,7 +255,7 @@ fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel>
 }
 
 /// Reads the sensor size from attributes: `geometry` ("640x480"), `sensor_resolution` (height, width), or `width` and
-/// `height`. `group` has the events.
+/// `height`. `group` is the path of the group with the events.
 fn told_sensor(file: &hdf5::File, group: &str) -> Option<SensorSize> {
     let groups = ["events", "CD", group].into_iter().filter_map(|name| file.group(name).ok());
     let groups: Vec<hdf5::Group> = file.as_group().ok().into_iter().chain(groups).collect();

@@ -14,11 +14,11 @@ use crate::source::labels::MAX_NAMELESS_CLASSES;
 
 /// The classes and the extra columns of a file's samples.
 pub(crate) struct Labels {
-    /// Class of each sample.
+    /// Class number of each sample.
     pub(crate) labels: Vec<u32>,
     /// Names of the classes, if the file has them.
     pub(crate) names: Option<Vec<String>>,
-    /// Names and numbers of the extra columns.
+    /// Extra columns: the name of each column, and its number for each sample.
     pub(crate) extras: Vec<(String, Vec<i64>)>,
 }
 
@@ -102,7 +102,7 @@ fn classes_of(
     })
 }
 
-/// Reads the columns in `extra/` that have one integer per sample. Returns their names and numbers.
+/// Reads the columns in `extra/` that have one integer per sample. Returns the name and the numbers of each.
 fn extras(path: &Path, file: &hdf::File, samples: usize) -> Result<Vec<(String, Vec<i64>)>> {
     let Ok(group) = file.group("extra") else {
         // Returns an error if `extra` is a broken link.

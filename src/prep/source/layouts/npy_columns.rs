@@ -20,7 +20,8 @@ pub(super) fn named_label(options: &SourceOptions) -> Option<&str> {
     options.map.as_ref().and_then(|map| map.label.as_deref())
 }
 
-/// Returns an error if the user's map names a label. Files of this layout have only the columns of events.
+/// Returns an error if the user's map names a label. Called for `.npy` files and texts, which have only the columns of
+/// events.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`].
@@ -30,7 +31,8 @@ pub(super) fn no_label(path: &Path, map: Option<&Map>) -> Result<()> {
     Err(Error::usage("map", expected, format!("label={label}")))
 }
 
-/// Finds where the columns t, x, y and p are in the data of their arrays. `lane` does this for one field.
+/// Finds the lanes of the columns t, x, y and p. A [`Lane`] says where a column is in the data of its array. `lane`
+/// finds the lane of one field.
 pub(super) fn lanes(fields: &Fields, lane: impl Fn(&FieldPath) -> Result<Lane>) -> Result<[Option<Lane>; 4]> {
     let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(&lane).transpose());
     Ok([t?, x?, y?, p?])

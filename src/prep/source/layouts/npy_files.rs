@@ -61,7 +61,7 @@ pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     Ok(stream)
 }
 
-/// Returns a note for the user if bytes follow the array, which ends at byte `end` of `bytes`.
+/// Returns a note for the user if bytes follow the array, which ends at byte `end`. `bytes` is the size of the file.
 ///
 /// # Errors
 /// [`Error::Foreign`] if a second array follows; [`tonic_base::Error::Io`].

@@ -67,7 +67,7 @@ struct Archive<'a> {
     has_more: bool,
 }
 
-/// A file in an archive that is an array.
+/// A file in an archive. The file holds one array.
 struct Member {
     /// Name of the array: the name of the file without the ending `.npy`.
     name: String,

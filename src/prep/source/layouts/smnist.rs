@@ -157,7 +157,8 @@ impl Smnist {
         Ok(pixels)
     }
 
-    /// Calls `see` with the step and the channel of each event of an image, both in ascending order.
+    /// Calls `see` with the step and the channel of each event at the beginning of a step of an image. Steps are in
+    /// ascending order, and so are the channels of each step.
     fn encode(&self, image: &[u8], mut see: impl FnMut(usize, u16)) {
         for (step, &grey) in image.iter().enumerate() {
             if grey == u8::MAX {

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `spiketrain` | (101, N) | in each column: 100 taxels, 1 for ON, -1 for OFF, 0 for none; then the time in seconds |
 //!
-//! Taxel i is at x = i % 10, y = i / 10.
+//! Taxels are the pixels of the touch sensor. Taxel i is at x = i % 10, y = i / 10.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ const MAX_BYTES: u64 = 1 << 28;
 /// Opens a file and reads its events.
 ///
 /// # Errors
-/// Errors of [`MatFile::open`]; [`Error::MissingDataset`] and [`Error::WrongType`] for another variable.
+/// Errors of [`MatFile::open`]; [`Error::MissingDataset`] and [`Error::WrongType`] for a missing or wrong `spiketrain`.
 pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let file = MatFile::open(path)?;
     let header = file.header(SPIKES).ok_or_else(|| Error::MissingDataset {

@@ -10,7 +10,7 @@ use crate::source::text::MARK;
 /// Number of bytes that are read at a time. A line must be shorter.
 const PIECE: usize = 1 << 22;
 
-/// What comes before the first row of a text, and how its lines end.
+/// What comes before the first row of a text (a byte order mark, lines), and the byte that ends its lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Beginning {
     /// Number of lines before the first row.
@@ -23,7 +23,7 @@ pub(super) struct Beginning {
 pub(super) struct Pieces<'a> {
     path: &'a Path,
     bytes: Box<dyn Read + Send>,
-    /// What is still to be left out.
+    /// The byte order mark and the lines that still have to be left out.
     beginning: Beginning,
     /// The beginning of a line whose rest was not read yet.
     rest: Vec<u8>,

@@ -27,7 +27,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Finds the columns of a text by its first lines.
+    /// Finds the columns of a text from its first lines.
     ///
     /// # Errors
     /// - [`Error::Columns`] if the columns are not found.

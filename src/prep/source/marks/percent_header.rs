@@ -2,7 +2,7 @@
 //! fields are described in the documentation of the Metavision SDK, under "RAW file format" and "DAT file format".
 //!
 //! In a RAW file, `% format EVT3;height=720;width=1280` and, in older files, `% evt 3.0` name the encoding. Newer
-//! headers end with the line `% end`. Older headers end before the first line that isn't text after a `%`.
+//! headers end with the line `% end`. Older headers end before the first line that has no `%` or isn't text.
 
 use crate::error::Result;
 use crate::source::layout::Layout;

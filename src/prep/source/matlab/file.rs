@@ -122,7 +122,7 @@ impl<'a> MatFile<'a> {
             _ => return Err(Error::damaged(self.path, name, "its elements are no numbers")),
         };
         let packed_at = place.packed.map(|(begin, _)| begin);
-        // The checksum of a variable is at its end, so it is read to there before another variable is.
+        // The checksum of a compressed variable is at its end. So the previous variable is read to its end first.
         if self.last.borrow().as_ref().is_some_and(|bytes| bytes.packed_at() != packed_at) {
             self.finish()?;
         }

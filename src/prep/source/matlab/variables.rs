@@ -149,7 +149,7 @@ impl List<'_, '_> {
         if axes.is_empty() || axes.iter().any(|&length| i32::try_from(length).is_err()) {
             return Err(self.bytes.damaged(at, "the shape of an array", format!("{axes:?}")));
         }
-        // The number of bytes may not overflow even if one of the lengths is 0.
+        // The number of bytes must not overflow, even if one of the lengths is 0.
         let bytes = axes.iter().try_fold(16_u64, |bytes, &length| bytes.checked_mul(u64::from(length).max(1)));
         if bytes.is_none() {
             return Err(self.bytes.damaged(at, "the shape of an array", format!("{axes:?}")));

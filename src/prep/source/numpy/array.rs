@@ -127,7 +127,8 @@ impl Lane {
         }
     }
 
-    /// Returns how many bytes of the array's data hold the first `most` entries of the column.
+    /// Returns the number of bytes, from the start of the array's data, that contain the first `most` entries of the
+    /// column.
     pub(crate) fn bytes(&self, most: u64) -> u64 {
         self.span(0..self.len.min(most)).end
     }
@@ -211,7 +212,8 @@ impl EventArray {
         };
         let lanes = || all.iter().flatten();
         let stride = lanes().map(|lane| lane.stride).max().unwrap_or(0);
-        // Records are read once, planes one by one.
+        // If the columns are parts of records or rows, the records are read once. Otherwise, each column is read by
+        // itself.
         let records = lanes().all(|lane| lane.stride == stride && lane.offset + lane.number.bytes as u64 <= stride);
         let mut columns = [None, None, None, None];
         let end = lanes().map(|lane| lane.span(range.clone()).end).max().unwrap_or(0);

@@ -87,7 +87,7 @@ impl DType {
     pub(super) fn parse(descr: &Literal) -> Result<DType, String> {
         match descr {
             Literal::Text(code) => DType::of_code(code),
-            // A type and its shape. NumPy writes it only inside of records, but reads it anywhere.
+            // A pair of a type and a shape. NumPy writes such a pair only inside records, but reads it anywhere.
             Literal::Sequence(pair) if matches!(&pair[..], [Literal::Text(_), shape] if !matches!(shape, Literal::Text(_))) => {
                 DType::parse(&pair[0])?.repeated(&pair[1])
             }

@@ -106,7 +106,7 @@ impl Header {
         if shape.is_empty() && matches!(dtype, DType::Record { .. }) {
             shape.push(1); // one event
         }
-        // The product may not overflow even if one of the sizes is 0.
+        // The product must not overflow, even if one of the sizes is 0.
         let items = shape.iter().try_fold(1_u64, |items, &size| items.checked_mul(size.max(1)));
         match items.and_then(|items| items.checked_mul(dtype.bytes().max(1) as u64)) {
             Some(_) => Ok(Header { dtype, shape, fortran_order: *fortran_order, bytes }),

@@ -2,7 +2,7 @@
 
 /// Returns the float64 nearest to a little-endian long double of 12 or 16 bytes.
 pub(super) fn nearest<const N: usize>(bytes: [u8; N]) -> f64 {
-    // Padding may be anything.
+    // The bytes after the tenth are padding with any values.
     let bits = bytes[..10].iter().rev().fold(0_u128, |bits, &byte| bits << 8 | u128::from(byte));
     let (mantissa, exponent, sign) =
         (bits as u64, (bits >> 64) as i32 & 0x7fff, if bits >> 79 == 1 { -1.0 } else { 1.0 });
@@ -11,7 +11,7 @@ pub(super) fn nearest<const N: usize>(bytes: [u8; N]) -> f64 {
         0x7fff if mantissa << 1 == 0 => sign * f64::INFINITY,
         0 => sign * 0.0, // smaller than any float64
         1..0x7fff if has_whole => {
-            // In two steps, each of which is a power of two that float64 has.
+            // Multiply in two steps: the power of two may be outside the range of float64, but half of it is not.
             let power = (exponent - 16_383 - 63).clamp(-2_000, 2_000);
             sign * mantissa as f64 * 2.0_f64.powi(power / 2) * 2.0_f64.powi(power - power / 2)
         }

@@ -57,7 +57,7 @@ impl Archive {
     pub(crate) fn is(path: &Path) -> bool {
         let mut head = [0; 4];
         let mut read = || File::open(path).and_then(|mut file| file.read_exact(&mut head));
-        // Opening a pipe would wait.
+        // Opening a pipe would wait until another process writes to it.
         path.is_file() && read().is_ok() && matches!(&head, b"PK\x03\x04" | b"PK\x05\x06")
     }
 
@@ -190,7 +190,7 @@ fn named_npz(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"))
 }
 
-/// Reads the unpacked bytes of a member. The last read fails if their number or their checksum is wrong.
+/// Reads the unpacked bytes of a member. Reading fails if the number of bytes or their checksum is wrong.
 struct Checked {
     bytes: Box<dyn Read + Send>,
     crc: Crc,

@@ -28,7 +28,8 @@ pub(crate) struct Local {
 #[derive(Debug)]
 struct Unpacked {
     temporary: TemporaryFile,
-    /// The file as [`open_local`] has opened it. Without a name, it cannot be opened again by that path.
+    /// The file as [`open_local`] has opened it. It is kept because the file has no name any more, and cannot be opened
+    /// again by its path.
     opened: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 

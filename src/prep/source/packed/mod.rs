@@ -93,9 +93,9 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
 
 /// Reads a whole file, if it is small and not packed. Returns `None` for other files, and if the file cannot be read.
 pub(crate) fn small(path: &Path) -> Option<Vec<u8>> {
-    // Opening a pipe would wait.
+    // Opening a pipe would wait until another process writes to it.
     let len = std::fs::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() < FIRST as u64)?.len() as usize;
-    // With a byte more than the file has, its end is seen in the first piece.
+    // The buffer has one byte more than the file. If that byte is filled too, the file has grown, and is not returned.
     let (mut file, mut bytes) = (File::open(path).ok()?, vec![0; len + 1]);
     let read = fill(&mut file, &mut bytes, len).ok().filter(|&read| read == len)?;
     bytes.truncate(read);

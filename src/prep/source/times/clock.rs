@@ -5,7 +5,7 @@
 //! | jitter | step back a little, or for a few events, and return | packets out of order: -99 ms for 5 events |
 //! | wrap | step back by 2^n ticks of the counter, and continue | a counter of 24 bits, after 16.8 s |
 //! | reset | step back and continue from there | the camera was started again |
-//! | gap | jump ahead by far more than the rest of the recording lasts | the first events are old ones |
+//! | gap | jump ahead by far more than the rest of the recording lasts | the first events are from long before |
 //! | stray | jump as far as a gap for a few events, or step back far for a block of events | one damaged time |
 //! | scatter | go back and forth between ranges that are far apart | damaged times all over the file; two clocks |
 //! | disorder | descend, or step back again and again without returning | a file whose events are sorted by pixel |
@@ -194,7 +194,8 @@ impl Clock {
         if self.seen == 0 || self.previous != self.run.high || last < self.previous {
             return false;
         }
-        // A difference that wraps around 64 bits could only look calm if the last time were below the first.
+        // If a difference overflows 64 bits and still looks calm, the last time is below the previous one. The check
+        // above excludes that.
         let mut steps = first.wrapping_sub(self.previous) as u64;
         for (a, b) in block.iter().zip(&block[1..]) {
             steps |= b.wrapping_sub(*a) as u64;
@@ -312,7 +313,7 @@ impl Clock {
         let (small, depth) = (self.small(), self.run.high.saturating_sub(time));
         self.run.low = self.run.low.min(time);
         if depth <= small {
-            // In a run that may return, the events are counted when it does.
+            // If the times may still return to the run before, these events are counted when the times return.
             if self.left.is_none() {
                 self.jitter.add(self.seen, depth, 1);
             }

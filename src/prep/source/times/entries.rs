@@ -60,7 +60,7 @@ fn one_number(place: &Container, name: &str) -> Option<String> {
     if place.size() > 2 {
         return None;
     }
-    // Float64 has not all digits of nanoseconds since 1970.
+    // Integers are read as integers: float64 cannot represent every number of nanoseconds since 1970.
     match place.dtype().ok()?.to_descriptor().ok()? {
         Integer(_) if place.size() == 1 => return Some(place.read_raw::<i64>().ok()?.first()?.to_string()),
         Unsigned(_) if place.size() == 1 => return Some(place.read_raw::<u64>().ok()?.first()?.to_string()),
@@ -80,6 +80,6 @@ pub(crate) fn one_text(place: &Container) -> Option<String> {
     }
     let kind = place.dtype().ok()?.to_descriptor().ok()?;
     let bytes = text_bytes(place, &kind).ok()??.pop()?;
-    // What is not UTF-8 is Latin-1, in which micro is a byte of its own.
+    // A text that is not UTF-8 is read as Latin-1, in which the micro sign is a single byte.
     Some(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect()))
 }

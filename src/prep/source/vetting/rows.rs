@@ -81,7 +81,8 @@ impl RowClocks {
             let mut notes = self.judge(sample, &self.time, &found, &stamps, &arrays)?;
             if let Some(wrap) = self.time.wrap_to_undo(&found) {
                 wrap.unwrap(0, &mut stamps.us);
-                // A counter that ran before the row began does not say when it began.
+                // If the first time is late in the counter's period, the counter was running before the row began.
+                // Then the times count from the first event.
                 if let Some(start) = stamps.first(0..stamps.us.len()).filter(|&start| wrap.is_late(start)) {
                     stamps.us.iter_mut().for_each(|us| *us = us.saturating_sub(start));
                     notes.iter_mut().for_each(|note| *note += ", and its times count from its first event");
@@ -106,7 +107,7 @@ impl RowClocks {
     fn find(&self, sample: u64, stamps: &Stamps) -> Result<Findings> {
         let mut found = Findings::of(self.time.unit, &stamps.places(None));
         if found.events >= FEW {
-            // Nobody is silent for longer than all that he says.
+            // Speech has no pause that is longer than the rest of the sample, so pauses are faults here.
             found.breaks.append(&mut found.pauses);
         }
         match lasts_without_gaps(&found).filter(|lasts| *lasts > SPEECH) {

@@ -13,8 +13,9 @@ const SEEN: u64 = 1 << 12;
 const PARTS: usize = 16;
 /// Two parts of a recording count as swapped only if each has at least `1 / SHARE` of all events.
 const SHARE: u64 = 16;
-/// Two parts of a recording fit together if the time between them is at most this many times the mean time between
-/// events. In a recording of fewer than 400 events, this number is a quarter of the number of events.
+/// Two parts of a recording count as swapped only if the time from the end of the second part to the start of the first
+/// is at most this many times the mean time between events. For a recording of fewer than 400 events, the limit is a
+/// quarter of the number of its events instead.
 const JOINT: i64 = 100;
 
 /// To find the packet around a step back, this many events before the step and this many after it are read.
@@ -94,7 +95,7 @@ fn sorted_whole(stream: &EventStream, starts: &[u64]) -> Result<Option<String>> 
     let near = |a: i64, b: i64, most: i64| a.abs_diff(b) <= most.unsigned_abs();
     let large = start.min(stream.len - start) >= stream.len / SHARE;
     let usual = (b.saturating_sub(a).saturating_add(d.saturating_sub(c)) / stream.len as i64).max(1);
-    // Times that are all the same are rows that were never filled.
+    // The condition c < d excludes a second part whose times are all equal: probably rows that were never filled.
     if large && c < d && d <= a && near(d, a, usual.saturating_mul(JOINT.min(stream.len as i64 / 4))) {
         return Ok(Some(format!("the events from {} on end where the first begin", start + stream.time.skipped)));
     }

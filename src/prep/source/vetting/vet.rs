@@ -259,7 +259,7 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
         let expected = format!("times of at most 1000 years{since}");
         return refuse(expected, lasts as f64, likely);
     }
-    // What is left between gaps and strays says nothing about the shortest.
+    // If gaps or stray times were subtracted, or events were left out, a short duration doesn't show a wrong unit.
     let whole = whole && found.breaks.is_empty() && found.scatter.is_none();
     let short = lasts < SHORT && (many || lasts < TICKS.max(found.events as i64 - 1));
     let fractions = if whole && (many || short) { fractions(stream, unit)? } else { None };

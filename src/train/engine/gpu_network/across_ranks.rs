@@ -1,10 +1,10 @@
-//! The sums of a training step over several ranks, each of which has a GPU and a part of the batch. They pass through
+//! The sums of a training step over several ranks. Each rank has a GPU and a part of the batch. The sums pass through
 //! host memory.
 //!
 //! ```text
 //! norm       sums over the samples, before the statistics of the batch and before the gradients of the norm's input
-//! gradients  of all parameters, except those of a norm and of the neurons after it: each rank computes these from the
-//!            sums of the norm
+//! gradients  of all weights, and of the other parameters of layers without a norm. In a layer with a norm, each rank
+//!            computes the gradients of the other parameters from the sums of the norm
 //! ```
 
 use std::ops::Range;
@@ -25,7 +25,7 @@ const MOST_TOTALS: usize = if GRADIENT_TOTALS > NORM_TOTALS { GRADIENT_TOTALS } 
 #[derive(Debug)]
 pub(super) struct AcrossRanks {
     ranks: Ranks,
-    /// Number of samples in the batch, and the sum of their weights.
+    /// Number of samples in the batch of all ranks, and the sum of these samples' weights in the loss.
     pub(super) whole: [f64; 2],
     /// Sums of one layer, (sums, width), on the GPU and in host memory.
     totals: Buffer<f64>,
@@ -41,12 +41,12 @@ pub(super) struct AcrossRanks {
 pub(super) struct Totals {
     /// Null if this process has the whole batch.
     pub(super) address: Address<f64>,
-    /// Whether they are the sums of all ranks.
+    /// Whether `address` has the sums of all ranks. Otherwise, the kernel writes the sums of this rank there.
     pub(super) are_whole: bool,
 }
 
 impl AcrossRanks {
-    /// `widest` is the width of the widest layer with a norm.
+    /// `widest` is the width of the widest layer, or 0 if no layer can have a norm.
     pub(super) fn new(
         device: &Device,
         ranks: Ranks,
@@ -72,8 +72,8 @@ impl AcrossRanks {
         Duration::from_nanos(self.took.load(Ordering::Relaxed))
     }
 
-    /// Calls `launch` twice, which queues a kernel that computes `len` sums over samples and uses them: first for the sums
-    /// of this rank, and then, when all ranks have added up theirs, for those.
+    /// Calls `launch` twice. `launch` queues a kernel that needs `len` sums over the samples of the batch. The first
+    /// launch writes the sums of this rank. All ranks then add up their sums, and the second launch uses the result.
     pub(super) fn launch_twice(
         &self,
         stream: &Stream,
@@ -86,8 +86,8 @@ impl AcrossRanks {
         launch(Totals { address, are_whole: true })
     }
 
-    /// Adds up the gradients of all ranks in `to`. `own` are those of this rank, which pass through `host`. `is_empty` says
-    /// whether this rank had no samples.
+    /// Adds up the gradients of all ranks in `to`. `own` has the gradients of this rank, which are copied through
+    /// `host`. `is_empty` says whether this rank had no samples.
     pub(super) fn add_gradients(
         &self,
         stream: &Stream,
@@ -102,7 +102,7 @@ impl AcrossRanks {
         })
     }
 
-    /// Waits for the GPU, calls `exchange`, and adds the time that it takes, without waits for other ranks.
+    /// Waits for the GPU and calls `exchange`. Adds the time of `exchange`, without waits for other ranks, to `took`.
     fn timed(&self, stream: &Stream, exchange: impl FnOnce() -> Result<()>) -> Result<()> {
         stream.synchronize()?;
         let (begun, waited) = (Instant::now(), self.ranks.traffic().waited);
@@ -122,8 +122,8 @@ impl AcrossRanks {
         stream.upload(&self.totals, 0, &host, 0..len)
     }
 
-    /// Adds up gradients in `sums`. `own` are those of this rank. Gradients that are whole already come from rank 0, which
-    /// has samples of every batch.
+    /// Adds up the gradients of all ranks in `sums`. `own` has those of this rank. Gradients outside `partial` are
+    /// equal on all ranks that have samples. They are taken from rank 0, which has samples of every batch.
     fn fold(&self, own: &[f32], sums: &mut [f32], is_empty: bool) {
         self.ranks.fold(sums, |segment, sums| {
             if self.ranks.is_root() {

@@ -146,7 +146,7 @@ pub(super) struct Readout {
     pub(super) out: Buffer<f32>,
     /// Weight of each class in the loss. Empty if the loss is the plain mean.
     pub(super) class_weights: Buffer<f32>,
-    /// Loss of each sample with label smoothing. Empty without.
+    /// Loss of each sample with label smoothing and class weights. Empty if labels are not smoothed.
     pub(super) smoothed: Buffer<f64>,
     pub(super) scores: Buffer<BatchScore>,
 }
@@ -251,7 +251,8 @@ impl Hidden {
 
 impl Readout {
     /// Allocates the readout. In a network of integrate-and-fire neurons, it has `neurons` inputs, and its parameters
-    /// start at index `at` of the network's flat list. In other networks, `neurons` is 0: the readout is a layer there.
+    /// start at index `at` of the network's flat list. In other networks, `neurons` is 0, because the linear layer of
+    /// the readout is one of the layers of `Layered`.
     pub(super) fn new(device: &Device, extent: Extent, shape: &Shape, neurons: usize, at: usize) -> Result<Readout> {
         let classes = shape.classes;
         let (batch, width) = (extent.batch, padded(neurons));
@@ -336,7 +337,7 @@ pub(super) fn padded(n: usize) -> usize {
 /// must not depend on the GPU.
 pub(super) fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let most = (MAX_PARTIALS / (before_width * width)).max(1);
-    // Two samples for each sum at least: more sums take longer to add than they save.
+    // Each sum has at least two samples: adding up more sums would take longer than they save.
     (GRADIENT_BLOCKS / tile_pairs(before_width, width)).min(most).min(batch / 2).max(1)
 }
 

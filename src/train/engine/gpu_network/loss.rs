@@ -29,8 +29,8 @@ impl GpuNetwork {
         Ok(())
     }
 
-    /// Queues the kernels that compute the penalty for the spike rates of all hidden layers, if there is one. Their
-    /// spikes must have been counted.
+    /// Queues the kernels that compute the penalty for the spike rates of all hidden layers, if the loss has this
+    /// penalty. The spikes must have been counted before.
     pub(super) fn penalise(&self, stream: &Stream) -> Result<()> {
         let Some(Penalty { rate: SpikeRate { bounds: [least, most], weight }, rates, penalties }) = &self.loss.penalty
         else {
@@ -56,7 +56,8 @@ impl GpuNetwork {
         Ok(())
     }
 
-    /// Returns the gradient of the penalty for the spikes of hidden layer `i`, or null without one.
+    /// Returns the gradient of the penalty for the spikes of hidden layer `i`, or null without a
+    /// penalty.
     pub(super) fn rates(&self, i: usize) -> Address<f32> {
         let rates = self.loss.penalty.as_ref().and_then(|penalty| penalty.rates.get(i));
         rates.map_or(Address::null(), Buffer::address)

@@ -8,7 +8,7 @@
 //!                                                                +-> readout_gradient -> weight_gradient --+
 //! ```
 //!
-//! `layered/` has the other networks, layer by layer.
+//! `layered/` has the kernel launches of all other networks, which are computed layer by layer.
 //!
 //! The kernels in the lower line run on a second stream, at the same time as the kernels in the upper line. If the
 //! first layer reads sparse input, `inflate_input` runs on the second stream too.

@@ -1,4 +1,5 @@
-//! The table of a network's parameters on a GPU, from which the kernels `update` and `pack` know sizes and gradients.
+//! The table of a network's tensors on a GPU. The kernels `update` and `pack` read the tensors' sizes, and the
+//! addresses of their weights and gradients, from this table.
 
 use crate::engine::gpu_network::buffers::put;
 use crate::error::Result;

@@ -38,8 +38,8 @@ impl LayeredEngine {
         Ok(())
     }
 
-    /// Computes the gradient for the input currents of the readout in all samples, and the sums over time of each sample and
-    /// tile.
+    /// Computes the gradient for the input currents of the readout in all samples, and the sums over time of each
+    /// sample and tile.
     fn through_readout(&mut self, errors: &[f32], sums: &mut [Sums]) {
         let (isa, size, i) = (self.isa, self.block_size(), self.layers.len() - 1);
         let (layer, classes) = (&self.layers[i], self.architecture.shape.classes);
@@ -61,8 +61,8 @@ impl LayeredEngine {
     /// - computes the gradient for the input currents of the layer below
     /// - writes the gradient of the recurrent weights of the layer below to `gradient`
     ///
-    /// `sums` has the sums over time of layer `i`. Writes those of the layer below, if there is one, to `sums_below`. After an
-    /// interruption, returns early with invalid results.
+    /// `sums` has the sums over time of layer `i`. Writes those of the layer below, if there is one, to `sums_below`.
+    /// After an interruption, returns early with invalid results.
     fn through_layer(
         &mut self,
         network: &Network,

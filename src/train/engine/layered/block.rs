@@ -17,13 +17,14 @@ pub(super) type Sums = [DoubleTile; SUMS];
 /// Gradients of a block of consecutive samples, and scratch memory.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// Gradients of the layers, or of the one layer that the backward pass has reached.
+    /// Gradients of all layers if one sample after the other passes through all layers. Otherwise, only those of the
+    /// layer that the backward pass has reached.
     pub(super) gradients: Vec<Gradients>,
     pub(super) work: BackwardScratch,
     pub(super) scratch: ForwardScratch,
     /// If one sample after the other passes through all layers: the sample that the block has reached.
     pub(super) sample: SampleLayers,
-    /// Scores of the samples before it, in training.
+    /// Scores of the samples that the block has finished, in training.
     pub(super) scores: Scores,
 }
 
@@ -37,8 +38,9 @@ pub(super) struct Scores {
 }
 
 impl Scores {
-    /// Adds the scores of a sample. Writes the gradient for its logits to `errors`, and that for its spike rates, if their
-    /// spikes were counted, to the sample. `hidden` has the number of neurons of each hidden layer.
+    /// Adds the scores of a sample, and writes the gradient for its logits to `errors`. If the sample's spikes were
+    /// counted, also writes the gradient of the penalty for spike rates to `sample.rates`. `hidden` has the number of
+    /// neurons of each hidden layer.
     pub(super) fn add(
         &mut self,
         terms: BatchTerms<'_>,

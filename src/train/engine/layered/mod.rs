@@ -1,6 +1,6 @@
 //! The engine of our kernels on the CPU for networks with any kinds of layers. Batch norm needs the statistics of a
-//! whole batch, so all samples pass through a layer before the next layer starts. Without norms, and in evaluations, one
-//! sample passes through all layers after the other.
+//! whole batch, so all samples pass through a layer before the next layer starts. Without norms, and in evaluations, a
+//! sample passes through all layers before the next sample starts.
 //!
 //! ```text
 //! pack      parameters of a layer in the order in which the kernels read them
@@ -56,8 +56,8 @@ pub struct LayeredEngine {
     architecture: Arc<Architecture>,
     loss: TrainingLoss,
     share: Share,
-    /// Numbers of samples and of time steps of all samples in the batch of a training step or of a measurement, of all
-    /// ranks.
+    /// Number of samples, and total number of their time steps, in the batch of all ranks. For training steps and
+    /// measurements.
     whole: [f64; 2],
     /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
@@ -67,7 +67,7 @@ pub struct LayeredEngine {
     blocks: Vec<Block>,
     /// Sums over time of each layer in a backward pass, (samples, tiles).
     sums: Vec<Aligned<Sums>>,
-    /// The sum of the gradients of a layer, on ranks other than 0.
+    /// Buffer in which ranks other than 0 add up the gradients of a layer. Rank 0 adds them up in its first block.
     sum: Panels,
 }
 
@@ -91,7 +91,7 @@ impl LayeredEngine {
         }
     }
 
-    /// Makes training steps together with other ranks.
+    /// Sets the ranks that make training steps together.
     pub fn with_ranks(mut self, ranks: Ranks) -> LayeredEngine {
         self.share.ranks = ranks;
         self
@@ -104,8 +104,8 @@ impl LayeredEngine {
     /// - two bits per neuron and time step
     /// - the gradient of one layer
     ///
-    /// A step of a network without norms stores them for one sample of each block. The lists of spikes are not included.
-    /// They need 8 bytes per spike.
+    /// A step of a network without norms stores these values for one sample of each block. The lists of spikes, which
+    /// need 8 bytes per spike, are not included.
     pub fn step_bytes(architecture: &Architecture, batch: usize, steps: usize) -> u64 {
         let tiles = |neurons: &usize| neurons.div_ceil(TILE_WIDTH) as u64;
         let shape = &architecture.shape;
@@ -166,8 +166,9 @@ impl LayeredEngine {
         Ok(())
     }
 
-    /// Runs a batch forward without dropout, and writes its statistics, which the norms use, to `to`. Several ranks share
-    /// the batch.
+    /// Runs a batch forward without dropout. The norms use the statistics of the batch, which this function writes to
+    /// `to`. If several ranks measure together, `batch` is this rank's share, and the statistics are those of the whole
+    /// batch.
     ///
     /// # Errors
     /// Those of [`Engine::spikes`].
@@ -191,12 +192,12 @@ impl LayeredEngine {
         }
     }
 
-    /// Panics if the engine is for networks with other tensors.
+    /// Panics if `network` has other tensors than the engine was made for.
     fn check_tensors(&self, network: &Network) {
         assert_eq!(network.architecture().tensors(), self.architecture.tensors(), "tensors of the network");
     }
 
-    /// Whether a pass counts the spikes of each sample, for the penalty for their rates.
+    /// Whether a pass counts the spikes of each sample, for the penalty for spike rates.
     fn counts(&self, pass: Pass) -> bool {
         self.loss.spike_rate.is_some() && pass == Pass::Training
     }

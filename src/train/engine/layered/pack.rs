@@ -70,8 +70,8 @@ impl PackedLayer {
         }
     }
 
-    /// Copies the parameters of layer `i`, except for the parameters of the norm. Only the backward pass, after a pass
-    /// that `trains`, reads the transposed weights.
+    /// Copies the parameters of layer `i`, except for the parameters of the norm. `trains` says whether a backward pass
+    /// follows. Only a backward pass reads the transposed weights.
     pub(super) fn pack(&mut self, network: &Network, i: usize, trains: bool) {
         let architecture = network.architecture();
         let outputs = self.linear.outputs();

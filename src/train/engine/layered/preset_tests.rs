@@ -1,5 +1,5 @@
 //! Compares an epoch of each preset's network with PyTorch's results. The script scripts/goldens/torch_presets.py
-//! recorded them. Parameters, frames and labels come from counters.
+//! recorded the results. Parameters, frames and labels are pseudo-random numbers that are computed from counters.
 
 use std::collections::HashMap;
 
@@ -30,7 +30,7 @@ struct Golden {
     gradients: HashMap<String, (f64, Vec<f64>)>,
 }
 
-/// Returns a number in [0, 1).
+/// Returns pseudo-random number `i` of a stream, in [0, 1).
 fn uniform(seed: u64, stream: u64, i: u64) -> f64 {
     (mix(mix(seed ^ mix(stream)).wrapping_add(mix(i))) >> 40) as f64 / (1u64 << 24) as f64
 }
@@ -79,7 +79,8 @@ impl Golden {
     }
 }
 
-/// Returns the largest error of a tensor's projections, relative to the norm of the tensor.
+/// Returns the largest error of a tensor's projections, relative to the norm of the tensor. A projection is the sum of
+/// the values with pseudo-random signs.
 fn apart(values: &[f32], (norm, projections): &(f64, Vec<f64>)) -> f64 {
     let error = |(bit, expected): (usize, &f64)| {
         let sign = |i: usize| if mix(i as u64) >> bit & 1 == 0 { 1.0 } else { -1.0 };

@@ -15,7 +15,7 @@ pub(super) struct DenseBatch {
     pub(super) counts: Tensor,
     /// 1 while a sample runs and 0 after its last time step, (time steps, batch, 1).
     pub(super) alive: Tensor,
-    /// Keys of the samples.
+    /// Keys from which the samples' random numbers are drawn.
     pub(super) keys: Vec<u64>,
 }
 

@@ -68,7 +68,7 @@ pub(super) fn forward(network: &Network, input: &DenseBatch, leaves: &[Tensor], 
         activity = spikes_over_time(&layer.neuron, &learned, recurrent.as_ref(), &currents, begin)?;
         spikes.push(activity.shallow_clone());
         if let Some(dropout) = layer.dropout.filter(|_| pass == Pass::Training) {
-            let kept = &activity * masks(input, &dropout, i, layer.neurons); // not in place: `spikes` has this tensor too
+            let kept = &activity * masks(input, &dropout, i, layer.neurons); // not in place: `spikes` has this tensor
             activity = kept;
         }
     }

@@ -23,8 +23,8 @@ pub(super) struct States {
     pub(super) s: Tensor,
 }
 
-/// Returns the spike counts, (time steps, batch, neurons). `learned` has the parameters of the neurons, clamped to
-/// their ranges.
+/// Returns the spike counts, (time steps, batch, neurons). `learned` has the learned parameters of the neurons, clamped
+/// to their ranges, and then the fixed ones.
 pub(super) fn spikes_over_time(
     neuron: &Neuron,
     learned: &[Tensor],
@@ -51,7 +51,7 @@ pub(super) fn spikes_over_time(
     Ok(Tensor::stack(&all, 0))
 }
 
-/// A cell with its constants.
+/// A kind of neuron, with its constants.
 enum Cell {
     Iaf(iaf::Neuron),
     Lif([Tensor; 1], Reset, Surrogate),

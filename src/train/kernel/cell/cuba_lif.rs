@@ -12,7 +12,7 @@
 //! This is snnTorch's Synaptic with `reset_delay=False`, except that Synaptic's gradient stops at the reset. It is
 //! also NIR's CubaLIF with:
 //! - alpha = 1 - dt / tau_syn, and beta = 1 - dt / tau_mem
-//! - w_in = tau_syn / dt, and r = tau_mem / dt
+//! - w_in = tau_syn / dt, and NIR's resistance = tau_mem / dt
 
 use crate::kernel::cell::dynamics::{Dynamics, Step};
 use crate::kernel::cell::lif::{back_through_reset, reset};

@@ -1,8 +1,8 @@
 //! Writes the cells and the surrogate gradients as CUDA C++, from the functions that the CPU's kernels are compiled
-//! from. Both therefore do the same operations in the same order.
+//! from. The kernels of CPU and GPU therefore do the same operations in the same order.
 //!
-//! The functions are generic over numbers. Here they get [`Symbol`]s: an operation on symbols writes a line of CUDA
-//! C++, and returns a symbol for the result.
+//! These functions are generic over the number type. Here they get [`Symbol`]s: an operation on symbols writes a line
+//! of CUDA C++, and returns a symbol for the result.
 
 use std::cell::RefCell;
 use std::ops::{Add, Mul, Neg, Sub};
@@ -22,7 +22,7 @@ use crate::kernel::vector::Real;
 #[derive(Clone, Copy)]
 struct Symbol(usize);
 
-/// The lines of the function that is written, and the names of its variables.
+/// The lines of the CUDA function that is being written, and the names of its variables.
 #[derive(Default)]
 struct Lines {
     names: Vec<String>,
@@ -165,13 +165,13 @@ impl Wide for Symbol {
     }
 }
 
-/// Returns a function in CUDA C++. `body` computes symbols and returns them with the variables that they are written
-/// to. The result is the first of them if `returns` is set.
+/// Returns a function in CUDA C++. `body` computes symbols, and returns each with the variable that it is written to.
+/// If the variable is called `return`, the caller must replace `return = ` with `return `.
 fn function(head: &str, body: impl FnOnce() -> Vec<(Symbol, String)>) -> String {
     LINES.take();
     let results: Vec<String> = body().into_iter().map(|(of, to)| format!("        {to} = {};\n", of.name())).collect();
     let text = LINES.take().text;
-    // Inputs may be outputs too, so the results are written after the last line that reads one.
+    // A variable can be both an input and an output, so the results are written after all lines that read inputs.
     format!("    __device__ __forceinline__ static {head} {{\n{text}{}    }}\n", results.concat())
 }
 

@@ -7,7 +7,7 @@ use std::ops::{Add, Mul, Neg, Sub};
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS, Surrogate};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// A spiking cell. [`cell`](super) lists the files with their formulas.
+/// A spiking cell. [`cell`](super) lists the files with the formulas of the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cell {
     /// Parameter: alpha.

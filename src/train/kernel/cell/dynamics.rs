@@ -3,9 +3,10 @@
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS};
 use crate::kernel::vector::Real;
 
-/// The recursion of a cell, for sixteen neurons. A pair of states has the two state variables, such as u and w.
+/// The recursion of a cell, for one neuron per element of `V`. A pair of states has the two state variables, such as u
+/// and w.
 pub(super) trait Dynamics {
-    /// Number of state variables. A second one that the cell doesn't have stays 0.
+    /// Number of state variables, 1 or 2. If it is 1, the second state stays 0.
     const STATES: usize = 2;
 
     /// Returns the states at step t from the states and spikes at t - 1, and the input current at t.

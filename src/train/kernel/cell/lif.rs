@@ -8,7 +8,8 @@
 //! dL/dI[t] = (1 - alpha) lu[t]        dL/dalpha = sum of lu[t] (r[t-1] - I[t])
 //! ```
 //!
-//! With soft reset this is sparch's LIF (Bittar and Garner 2022), and NIR's LIF with r = 1 and alpha = 1 - dt / tau.
+//! With soft reset this is sparch's LIF (Bittar and Garner 2022), and also NIR's LIF if NIR's resistance is 1 and
+//! alpha = 1 - dt / tau.
 
 use crate::kernel::cell::dynamics::{Dynamics, Step};
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS};

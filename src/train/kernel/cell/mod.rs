@@ -10,24 +10,28 @@
 //! ```
 //!
 //! All cells have theta = 1 and at most one spike per step: s\[t\] = 1 if the potential is above theta, else 0. The
-//! surrogate sigma stands for ds/dv wherever s is used: in the output, in the reset, in the adaptation and in the
-//! recurrent weights. Nothing is detached from the gradient.
+//! surrogate sigma replaces the derivative of s with respect to the potential wherever s is used: in the output, in the
+//! reset, in the adaptation and in the recurrent weights. Nothing is detached from the gradient.
 //!
-//! **A step with batch norm.** Batch norm needs the statistics of the whole batch, so all samples pass through a layer
-//! before the next layer starts. For each sample and layer, a step stores only:
+//! **A training step with batch norm.** Batch norm needs the statistics of the whole batch, so all samples pass through
+//! a layer before the next layer starts. For each sample and layer, a training step stores only:
 //! - the output y of the linear layer (`y[tile * stride + t]`)
 //! - one bit per neuron and time step for the spikes
 //! - one bit per neuron and time step that says whether the surrogate can differ from 0
+//! - the list of the spikes, which is the input of the next layer
 //!
 //! The backward pass computes the potentials again, because this is faster than storing them.
 //!
 //! ```text
-//! forward, each layer   y = W s (linear::gather), sums of (y - mean)^2 (norm::squares), for all samples
+//! forward, each layer   y = W s (sample::outputs), sums of (y - mean)^2 (norm::squares), for all samples
 //!                       the norm's scale and shift (norm::Norm), then the cell (forward) and dropout, for all samples
 //! backward, each layer  the cell (backward) gives dL/dI, and sums for the gradients of cell and norm, for all samples
-//!                       dL/dy (norm::Backward), the gradient of the weights (linear::weight_gradient), and the
+//!                       dL/dy (norm::Backward), the gradient of the weights (sample::add_weight_gradient), and the
 //!                       gradient of the spikes below (sampled::input_gradient), for all samples
 //! ```
+//!
+//! The gradients of a layer's weights and the backward pass of the cell below are computed sample by sample, one directly
+//! after the other, so that the gradient of the spikes stays in the cache.
 
 mod adaptive;
 mod complex;

@@ -83,7 +83,7 @@ for_each_isa! {
     }
 
     /// Like [`backward`](super::backward), with recurrent weights.
-    #[allow(clippy::too_many_arguments)] // what a layer has
+    #[allow(clippy::too_many_arguments)] // the weights, states and gradients of one layer
     pub(crate) fn backward_recurrent<V>(
         constants: &Constants,
         recurrent: &Recurrent,
@@ -154,7 +154,7 @@ fn forward_steps<V: F32x16, D: Dynamics>(
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)] // what a layer has
+#[allow(clippy::too_many_arguments)] // the weights, states and gradients of one layer
 fn backward_steps<V: F32x16, D: Dynamics>(
     constants: &Constants,
     recurrent: &Recurrent,
@@ -172,7 +172,7 @@ fn backward_steps<V: F32x16, D: Dynamics>(
     let mut later = current.clone();
     sums.fill([[0.0; TILE_WIDTH]; SUMS]);
     for t in (0..steps).rev() {
-        // `current` is dL/dI at t + 1.
+        // Here, `current` is dL/dI at t + 1. `later` becomes the gradient for the spikes at t that flows through V.
         later.fill([0.0; TILE_WIDTH]);
         list(&open[t * tiles..][..tiles], &mut chosen);
         each_dot::<V>(&recurrent.rows, &current, &chosen, |i, dot| later.as_flattened_mut()[i] = dot);

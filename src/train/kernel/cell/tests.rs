@@ -255,7 +255,7 @@ fn check(cell: Cell, surrogate: Surrogate, case: &Case) {
         }
     }
     let value = |tiles: &[Tile], t: usize, j: usize| f64::from(tiles[j / TILE_WIDTH * stride + t][j % TILE_WIDTH]);
-    // Gradients dL/ds are up to 1, so terms of the sums are too: float32 rounds relative to those.
+    // Gradients dL/ds are up to 1, and so are the terms of the sums. float32 rounds relative to these terms.
     let worst = |what: &str, pairs: Vec<(f64, f64)>| {
         let largest = pairs.iter().fold(0.3, |max: f64, (_, expected)| max.max(expected.abs()));
         for (got, expected) in pairs {

@@ -1,5 +1,5 @@
 //! A layer of cells over time, with the states in registers. Two tiles of neurons run at once, because each step of a
-//! neuron waits for its step before.
+//! neuron waits for the neuron's previous step.
 
 use crate::kernel::cell::adaptive::Adaptive;
 use crate::kernel::cell::complex::Complex;
@@ -79,7 +79,7 @@ for_each_isa! {
     /// Runs a layer forward over time. Bit j of `fired[t * tiles + tile]` is set if neuron `tile * TILE_WIDTH + j`
     /// spikes at step t. The same bit of `open` is set if the neuron's surrogate can differ from 0 at step t.
     ///
-    /// Returns whether all states are finite. If not, the neurons with other states are silent.
+    /// Returns whether all states are finite. The spikes of a neuron whose state is NaN or infinite have no meaning.
     pub(crate) fn forward<V>(
         constants: &Constants,
         input: &CellInput<'_>,
@@ -125,7 +125,8 @@ for_each_isa! {
                     let trace = &trace[n * (input.steps + 1)..][..input.steps + 1];
                     let (g, out) = (&g[columns.clone()], &mut out[columns]);
                     match constants.surrogate {
-                        // The other surrogates take longer than this branch.
+                        // The boxcar has a copy of the loop without a branch for the surrogate. The other surrogates
+                        // take longer than that branch.
                         Surrogate::Boxcar { height, width } => {
                             let surrogate = Surrogate::Boxcar { height, width };
                             backward_tile::<V, D>(constants, surrogate, input, first + n, trace, g, out, sums);
@@ -189,8 +190,8 @@ impl<V: F32x16> Forward<V> {
 }
 
 /// Runs N tiles forward, and sets their bits: in `fired` for neurons that spike, and in `open` for neurons whose
-/// surrogate can differ from 0. Both slices have the bits of the N tiles in every `tiles`-th group of N elements.
-/// `first` is the index of the first tile. Returns whether all states are finite.
+/// surrogate can differ from 0. Element `t * tiles + n` of both slices is for tile `first + n` at time step t. Returns
+/// whether all states are finite.
 #[inline(always)]
 fn mark_tiles<V: F32x16, D: Dynamics, const N: usize>(
     constants: &Constants,
@@ -267,7 +268,7 @@ pub(super) struct Backward<V> {
     shift: V,
     mean: V,
     next: [V; 2],
-    /// Sums over the last steps, up to [`SHORT`] of them.
+    /// Sums over at most [`SHORT`] time steps: those since the last call of [`add_sums`](Backward::add_sums).
     sums: [V; SUMS],
 }
 
@@ -329,7 +330,7 @@ impl<V: F32x16> Backward<V> {
         self.step::<D>(surrogate, pair, spikes_before, values, half).store(halves_mut(out)[half]);
     }
 
-    /// Adds the sums over the last steps to `sums`.
+    /// Adds the float32 sums over the last steps to the float64 `sums`, and sets the float32 sums to 0.
     #[inline(always)]
     pub(super) fn add_sums(&mut self, sums: &mut [DoubleTile; SUMS], half: usize) {
         for (own, total) in self.sums.iter_mut().zip(sums) {
@@ -340,7 +341,7 @@ impl<V: F32x16> Backward<V> {
     }
 }
 
-/// Loads the states of a cell. A second state that it doesn't have is 0.
+/// Loads the states of a cell. If the cell has only one state, the second is 0.
 #[inline(always)]
 fn states<V: F32x16, D: Dynamics>(of: &[Tile; 2], half: usize) -> [V; 2] {
     let second = if D::STATES == 2 { V::load(halves(&of[1])[half]) } else { V::splat(0.0) };
@@ -349,7 +350,7 @@ fn states<V: F32x16, D: Dynamics>(of: &[Tile; 2], half: usize) -> [V; 2] {
 
 /// Does the work of [`backward`] for one tile. `trace`, `g`, `out` and `sums` are those of the tile.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)] // as backward
+#[allow(clippy::too_many_arguments)] // the arguments of backward
 fn backward_tile<V: F32x16, D: Dynamics>(
     constants: &Constants,
     surrogate: Surrogate,

@@ -1,4 +1,4 @@
-//! The CUDA kernels of networks with any kinds of layers, and the constants of their sources.
+//! The CUDA kernels of layered networks, and the constants of their sources.
 
 use crate::error::Result;
 use crate::kernel::TILE_WIDTH;
@@ -9,19 +9,19 @@ use crate::kernel::product::TILE;
 use crate::kernel::program::sized::{BLOCK_THREADS, CELLS_BYTES, SizedKernel};
 use tonic_loader::{MIX_FACTORS, MIX_INCREMENT};
 
-/// Number of steps whose values a thread of `cell_forward` or `cell_backward` has in registers. With more, fewer threads
-/// of the backward pass fit on a multiprocessor. Must divide [`TILE`].
+/// Number of steps whose values a thread of `cell_forward` or `cell_backward` has in registers. With more steps, fewer
+/// threads of the backward pass fit on a multiprocessor. Must divide [`TILE`].
 pub(crate) const CELL_AHEAD: usize = 8;
-/// Number of neurons in a word of dropout's masks.
+/// Number of neurons in a 32-bit word of dropout's masks.
 pub(crate) const MASK_TILE: usize = TILE_WIDTH;
 /// Number of channels per CUDA block, for kernels that add up numbers over the samples.
 pub(crate) const NORM_CHANNELS: usize = 32;
-/// Number of a cell in [`CellArgs`](crate::kernel::layer_interface::CellArgs): integrate-and-fire neurons. The other
-/// cells have the numbers in [`CUDA_CELLS`].
+/// Number that stands for integrate-and-fire neurons in [`CellArgs`](crate::kernel::layer_interface::CellArgs).
+/// [`CUDA_CELLS`] has the numbers of the other cells.
 pub(crate) const CELL_IAF: u32 = 0;
-/// Number of a leaky readout, for `layer_gradient`.
+/// Number that stands for a readout in [`CellArgs`](crate::kernel::layer_interface::CellArgs), for `layer_gradient`.
 pub(crate) const CELL_LEAKY: u32 = 100;
-/// Numbers of the readouts over time.
+/// Numbers that stand for the readouts over time in the CUDA sources.
 pub(crate) const REDUCE_SUM: u32 = 0;
 pub(crate) const REDUCE_SOFTMAX: u32 = 1;
 pub(crate) const REDUCE_MAX: u32 = 2;
@@ -67,7 +67,7 @@ pub(super) fn defines() -> impl Iterator<Item = (&'static str, String)> {
     numbers.chain(sizes).chain(words).chain([("NORM_EPS", format!("{EPS:?}"))])
 }
 
-/// The kernels of networks with any kinds of layers.
+/// The kernels of layered networks.
 #[derive(Debug)]
 pub(crate) struct LayerKernels {
     /// Outputs of a linear layer after the first.
@@ -82,7 +82,7 @@ pub(crate) struct LayerKernels {
     pub(crate) norm_statistics: SizedKernel,
     /// Gradient for the outputs of a linear layer, in pieces.
     pub(crate) norm_backward: SizedKernel,
-    /// Moves the running statistics of a norm.
+    /// Updates the running statistics of a norm.
     pub(crate) norm_follow: SizedKernel,
     pub(crate) dropout_masks: SizedKernel,
     pub(crate) cell_constants: SizedKernel,
@@ -99,14 +99,14 @@ pub(crate) struct LayerKernels {
 
 impl LayerKernels {
     /// Loads the kernels. `sized` loads a kernel with its number of threads and its shared memory per CUDA block.
-    /// `products` returns the shared memory of a product whose left operand has this number of pieces. Numbers of the dense
-    /// input have `input` pieces, and gradients `pieces`.
+    /// `products` returns the shared memory of a product, given the number of pieces of its left operand. Numbers of
+    /// the dense input have `input` pieces, and gradients have `pieces` pieces.
     pub(super) fn new(
         sized: impl Fn(&'static str, usize, usize) -> Result<SizedKernel>,
         products: impl Fn(usize) -> usize,
         [input, pieces]: [usize; 2],
     ) -> Result<LayerKernels> {
-        // Numbers of each channel that are added up over the samples.
+        // Shared memory in bytes to add up `n` numbers of each channel over the samples.
         let sums = |n: usize| n * BLOCK_THREADS * size_of::<f64>();
         let block = |name, bytes| sized(name, BLOCK_THREADS, bytes);
         Ok(LayerKernels {

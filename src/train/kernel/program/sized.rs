@@ -6,7 +6,7 @@ use crate::kernel::product::{PLANE_BYTES, TILE};
 
 /// Number of threads per CUDA block, for most kernels.
 pub(crate) const BLOCK_THREADS: usize = 256;
-/// Number of active cells that `iaf_forward_cells` keeps at a time in the shared memory of a CUDA block.
+/// Number of active cells that a CUDA block of `iaf_forward_cells` or `outputs_cells` keeps in shared memory at a time.
 pub(super) const ENTRIES: usize = 2048;
 /// Size in bytes of the shared memory of a CUDA block of `iaf_forward_cells` or `outputs_cells`. This memory
 /// holds input currents, starts of frames, and active cells.
@@ -39,7 +39,7 @@ impl SizedKernel {
         shared_bytes: usize,
         args: &A,
     ) -> Result<()> {
-        let [x, y] = blocks.map(|n| u32::try_from(n).unwrap_or(u32::MAX)); // which the driver refuses
+        let [x, y] = blocks.map(|n| u32::try_from(n).unwrap_or(u32::MAX)); // the driver refuses u32::MAX in x and y
         stream.launch(&self.kernel, [x, y, 1], self.threads, shared_bytes, args)
     }
 }

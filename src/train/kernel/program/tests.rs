@@ -41,7 +41,7 @@ fn every_kernel_compiles_for_every_generation() {
                 assert!(declared.contains(&format!("[{size}]")), "{name}: {declared}");
             }
         }
-        // To machine code, which is what a GPU loads.
+        // Compiles to machine code too, which is what a GPU loads.
         compile(&source, (9, 0)).unwrap();
     }
 }

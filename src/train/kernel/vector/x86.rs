@@ -25,8 +25,8 @@ pub(crate) struct Avx512Double(__m512d, __m512d);
 /// Evaluates calls of vector intrinsics in an `unsafe` block.
 macro_rules! intrinsics {
     ($calls:expr) => {{
-        // SAFETY: only functions compiled for AVX2 and FMA, or for AVX-512, have these vectors (see `isa`), and memory
-        // is arrays of 16.
+        // SAFETY: only functions compiled for AVX2 and FMA, or for AVX-512, use these vectors (see `isa`). Loads and
+        // stores get references to arrays of 16 numbers.
         unsafe { $calls }
     }};
 }
@@ -44,7 +44,7 @@ fn sum_of_eight(x: __m256) -> f32 {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn largest_of_eight(x: __m256) -> f32 {
-    // For NaN and for equals, the instruction returns the second operand.
+    // If an operand is NaN or both are equal, the instruction returns the second operand.
     let four = _mm_max_ps(_mm256_extractf128_ps::<1>(x), _mm256_castps256_ps128(x));
     let two = _mm_max_ps(_mm_movehl_ps(four, four), four);
     _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two))
@@ -54,7 +54,7 @@ fn largest_of_eight(x: __m256) -> f32 {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn sums_of_eight(a: __m256, b: __m256, c: __m256, d: __m256) -> [f32; 4] {
-    // Each pair of vectors becomes one: 4 sums of each, then 2 sums of each of the four.
+    // Each pair of vectors becomes one vector with 4 sums of each. Then one vector has 2 sums of each of the four.
     let fours = |x, y| _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(x, y), _mm256_permute2f128_ps::<0x31>(x, y));
     let (ab, cd) = (fours(a, b), fours(c, d));
     let two = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ab, cd), _mm256_shuffle_ps::<0xee>(ab, cd));
@@ -107,7 +107,7 @@ impl Real for Avx2 {
     }
     #[inline(always)]
     fn at_least(self, bound: Avx2) -> Avx2 {
-        // For NaN and for equals, the instruction returns the second operand.
+        // If an operand is NaN or both are equal, the instruction returns the second operand.
         intrinsics!(Avx2(_mm256_max_ps(bound.0, self.0), _mm256_max_ps(bound.1, self.1)))
     }
     #[inline(always)]

@@ -172,7 +172,8 @@ impl Clusters {
         let holes = self.all.windows(2).map(|pair| pair[1].low.saturating_sub(pair[0].high));
         // Steps back across a hole begin above it and end below it.
         let backs = (1..self.all.len()).map(|i| self.all[i..].iter().map(|cluster| cluster.falls).sum());
-        // Whether there are stray events at the start, and others after the first events of the clock.
+        // Whether the recording begins with stray events. If it does, a single step back across a hole is enough if
+        // the times also jump ahead across the hole.
         let (first, last) = (self.index(self.ends.0), self.index(self.ends.1));
         let stray_start = !main.has(self.ends.0) && others <= seen / 8;
         let certain = |(i, (hole, backs)): (usize, (i64, i64))| {

@@ -112,7 +112,7 @@ impl Clock {
             if swapped {
                 self.jitter.add(reset.at, depth, run.events);
             } else if reset.at <= self.settled && usual.is_stray(reset.by) {
-                // All others begin anew after the first few, which are from elsewhere.
+                // The first few events are stray: their times are far later than all others.
                 breaks.push(Break { kind: BreakKind::Ahead, at: 0, until: Some(reset.at), ..reset });
             } else if large && (!usual.few() || two) && ordered && !self.packets.are_all(span) {
                 breaks.push(reset);

@@ -82,7 +82,7 @@ fn stale_and_stray_events_are_gaps() {
     assert_eq!(observe(&stray).breaks, [Break { kind: BreakKind::Ahead, until: Some(701), ..gap(700, by) }]);
     let days: Vec<i64> = (0..3_000).map(|i| 500 * i + 3 * 24 * HOUR * (i / 1_500)).collect();
     assert_eq!(observe(&days).breaks, [gap(1_500, 3 * 24 * HOUR + 500)]);
-    // A second of silence, a minute of it in an hour, and a recording with an event each minute are none.
+    // No gaps: a second of silence, a minute of silence in 50 minutes, and one event every two minutes.
     let silent = |at: i64, by: i64, step: i64| (0..3_000).map(|i| step * i + if i < at { 0 } else { by }).collect();
     for times in [silent(1_500, 1_000_000, 500), silent(9, MINUTE, 1_000_000), silent(0, 0, 2 * MINUTE)] {
         let times: Vec<i64> = times;
@@ -164,14 +164,14 @@ fn wraps_with_few_events_between_them_are_found_or_refused() {
 
 #[test]
 fn clocks_that_start_again_do_not_wrap() {
-    // Trials of a second, one after the other, with many events and with few.
+    // Trials of 1 or 8 seconds, one after the other, with many events or few.
     for (n, lasts) in [(2_000, 1_000_000), (70, 1_000_000), (30, 1_000_000), (2_000, 8_000_000)] {
         let times: Vec<i64> = (0..12).flat_map(|trial| random(trial, n, lasts)).collect();
         let found = observe(&times);
         assert!(found.wrap.is_none(), "{found:?}");
         assert!(!found.breaks.is_empty() || found.disorder == Some(Disorder::Sawtooth(11)), "{found:?}");
     }
-    // At the very end.
+    // The clock starts again near the end of the recording.
     for last in [1, 5, 60] {
         let times = [&random(1, 20_000, 10_000_000)[..], &random(2, last, 500 * last as i64)].concat();
         let found = observe(&times);
@@ -193,7 +193,7 @@ fn few_events_are_trouble_only_if_that_is_certain() {
         times
     };
     let (hour, second) = (HOUR + 1, 1_000_000);
-    // A reset, at both sides of which are four events; at the end, by most of the recording; and twice.
+    // Resets: with at least four events on both sides; near the end, by nearly the whole duration; and twice.
     for (times, starts) in [
         (shifted(50, 25, -second / 2), vec![25]),
         (shifted(12, 6, -120_000), vec![6]),
@@ -204,7 +204,8 @@ fn few_events_are_trouble_only_if_that_is_certain() {
         assert!(found.breaks.iter().all(|found| found.kind == BreakKind::Reset), "{found:?}");
         assert_eq!(found.breaks.iter().map(|found| found.at).collect::<Vec<_>>(), starts, "{found:?}");
     }
-    // A gap or a stale head, ahead or behind. Less than a minute is none, nor is a step of four events.
+    // Gaps, and stray events at the start or the end. No faults (second loop): jumps of less than a minute, and jumps
+    // of less than an hour in a recording of at most four events.
     for (n, at, by, kind) in [
         (50, 9, 70 * second, BreakKind::Gap),
         (50, 1, 4_294 * second, BreakKind::Behind),
@@ -224,7 +225,8 @@ fn few_events_are_trouble_only_if_that_is_certain() {
         let found = observe(&(0..n).map(|i| i * 70 * second).collect::<Vec<_>>());
         assert!(found.breaks.is_empty() && found.pauses.is_empty(), "{n} {found:?}");
     }
-    // A wrap is certain if both of its sides are close to the counter's end, and else a reset, or a wrap.
+    // A wrap is certain if the time before it is close to the counter's top, and the time after it is close to 0.
+    // Otherwise, the step back may be a reset or a wrap.
     let wrapped = |bits: u32, n: i64, step: i64| -> Vec<i64> {
         (0..n).map(|i| ((1 << bits) - n / 2 * step - step / 2 + i * step) % (1 << bits)).collect()
     };
@@ -238,7 +240,7 @@ fn few_events_are_trouble_only_if_that_is_certain() {
         assert!(found.wrap.is_none() && found.breaks[0].at == 55, "{found:?}");
         assert!(found.doubt.unwrap().doubt().contains("2^20 us"));
     }
-    // Healthy recordings of any length, also with packets out of order, and times in no order.
+    // No breaks or wraps are found in healthy recordings of any length, nor with packets or all times out of order.
     for seed in 0..300 {
         let n = 2 + seed as usize * seed as usize % [98, 1_100][seed as usize % 2];
         let mut times = random(seed, n, 10_i64.pow(2 + seed as u32 % 7));
@@ -304,7 +306,7 @@ fn blocks_far_behind_are_stray_and_packets_are_not() {
         let [stray] = found.breaks[..] else { panic!("{found:?}") };
         assert_eq!((stray.kind, stray.at, stray.until), (BreakKind::Behind, 2_500, Some(until)), "{found:?}");
     }
-    // A packet that came late, in its own gap, and packets whose events come in two turns.
+    // Not stray: a late packet, and packets with two halves that cover the same times.
     let late = [&minute[..2_000], &minute[2_200..2_400], &minute[2_000..2_200], &minute[2_400..]].concat();
     assert!(observe(&late).breaks.is_empty(), "{:?}", observe(&late));
     for (n, packet) in [(2_000, 200), (2_000, 400), (600, 190), (3_000, 150)] {
@@ -358,7 +360,7 @@ fn few_events_around_the_end_of_a_counter_are_a_likely_wrap() {
         found.wraps(true).unwrap().unwrap(0, &mut raw);
         assert!(found.wraps(false).is_some() == found.breaks.is_empty() && raw.is_sorted(), "{found:?}");
     }
-    // Nothing near the top, or near 0.
+    // No likely wrap: no time before the step is near the counter's top, or no time after it is near 0.
     for times in [[9_000_000, 10_000_000, 1_000, 2_000], [16_700_000, 16_710_000, 7_000_000, 7_100_000]] {
         assert_eq!(observe(&times).wraps(true), None);
     }

@@ -111,8 +111,8 @@ impl Turns {
             let mean = lasts / events.max(2) as f64;
             let aligned = (low >= 0 && high < wrap.period) || (low >= -wrap.period / 2 && high < wrap.period / 2);
             let several = wrap.laps >= SEVERAL;
-            // A random moment lies in a step that is on average twice as long as the mean step. The average over many
-            // wraps is near that.
+            // A random moment, such as a wrap, lies in a step that is on average twice as long as the mean step. Over
+            // many wraps, the average of these steps is close to twice the mean step.
             let usual = match several {
                 true => ((2.0 + 4.0 / f64::from(wrap.laps).sqrt()) * mean).min(period / 8.0),
                 false => (period / 1024.0).min(SILENCE),

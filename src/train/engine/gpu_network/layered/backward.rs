@@ -97,7 +97,7 @@ impl GpuNetwork {
         self.program.layers.input_gradient.launch_sized(stream, blocks, product.bytes, &args)
     }
 
-    /// Queues the kernels that move the running statistics of all norms.
+    /// Queues the kernels that move the running statistics of all norms towards those of the batch.
     pub(in crate::engine::gpu_network) fn follow_statistics(&self, stream: &Stream, layered: &Layered) -> Result<()> {
         for layer in layered.layers.iter().filter(|layer| layer.norm.is_some()) {
             let args = self.norm_args(layered, layer, Pass::Training);

@@ -1,11 +1,12 @@
-//! The buffers and kernel launches of networks with any kinds of layers. Batch norm needs the statistics of a whole
+//! The buffers and kernel launches of layered networks: those that have more than linear layers and integrate-and-fire
+//! neurons, as far as a GPU computes their layers. Batch norm needs the statistics of a whole
 //! batch, so a layer is computed for all samples before the next layer starts.
 //!
 //! ```text
-//! forward    outputs -> norm_sums -> norm_statistics -> cell_forward, for each layer;     dropout_masks before it
+//! forward    outputs -> norm_sums -> norm_statistics -> cell_forward, for each layer (dropout_masks before it)
 //!            outputs -> norm_sums -> norm_statistics -> reduce -> cross_entropy, in the readout
 //! backward   reduce_backward, or cell_backward -> layer_gradient -> norm_backward -> input_gradient, for each layer
-//!                                                                              +--> weight_gradient, on the second stream
+//!                                                                              +-> weight_gradient (second stream)
 //! ```
 
 mod backward;
@@ -30,9 +31,10 @@ use crate::network::{
 #[derive(Debug)]
 pub(super) struct Layered {
     pub(super) layers: Vec<LayerBuffers>,
-    /// dL/ds of one layer at a time, then dL/dI, (batch, time, width).
+    /// Gradient of one layer at a time, (batch, time, width): first for its spikes (dL/ds), then for its input currents
+    /// (dL/dI).
     pub(super) gradient: Buffer<f32>,
-    /// Running statistics of all norms, and those of the last training step.
+    /// Running statistics of all norms, and the statistics of the last batch in training or in a measurement.
     pub(super) running: Buffer<f32>,
     pub(super) batch: Buffer<f32>,
 }
@@ -107,7 +109,7 @@ pub(super) struct Neurons {
     pub(super) checkpoints: Buffer<f32>,
 }
 
-/// Returns the names of what these layers have that the kernels of a GPU don't compute.
+/// Returns the names of those features of the layers that the kernels of a GPU don't compute.
 pub(super) fn missing(layers: &Layers) -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
     for layer in &layers.hidden {
@@ -119,7 +121,7 @@ pub(super) fn missing(layers: &Layers) -> Vec<&'static str> {
     names
 }
 
-/// Returns the number of a neuron's cell in the kernels. `None` if they don't compute it.
+/// Returns the number of a kind of neuron in the kernels, or `None` if the kernels don't compute these neurons.
 fn cell(neuron: &Neuron) -> Option<u32> {
     match neuron.cell() {
         None => Some(CELL_IAF),
@@ -180,7 +182,7 @@ impl Layered {
         }
     }
 
-    /// Fills everything that a training step writes with NaN.
+    /// Fills with NaN everything that a training step writes.
     pub(super) fn poison(&self, stream: &Stream) -> Result<()> {
         let fill = |buffers: &[&Buffer<f32>]| buffers.iter().try_for_each(|buffer| stream.fill(buffer, POISON));
         fill(&[&self.gradient, &self.batch])?;
@@ -293,7 +295,7 @@ impl LayerBuffers {
         })
     }
 
-    /// Number of the layer's cell in the kernels.
+    /// Number of the layer's kind of neuron in the kernels. The readout has a number too.
     pub(super) fn cell(&self) -> u32 {
         match &self.body {
             Body::Neurons(neurons) => neurons.cell,
@@ -301,8 +303,8 @@ impl LayerBuffers {
         }
     }
 
-    /// Returns the record of one of the layer's tensors. `row` is the row of its gradient in `vectors`, unless the tensor
-    /// has weights. `scale` is the factor of the layer's inputs.
+    /// Returns the record of one of the layer's tensors. `row` is the row of its gradient in `vectors`, unless the
+    /// tensor has weights. `scale` is the factor of the layer's inputs.
     fn record(&self, tensor: &Tensor, row: usize, scale: f32) -> Layer {
         let vector = Layer {
             forward: Address::null(),
@@ -345,7 +347,7 @@ fn iaf(neuron: &Neuron) -> Iaf {
     if let Neuron::Iaf(iaf) = neuron { *iaf } else { Iaf::default() }
 }
 
-/// Returns the parameters of layer `i`'s neurons, or of the readout. Unused ones are 0.
+/// Returns the parameters of layer `i`'s neurons, or of the readout. Unused entries have the value 0.
 fn cell_parameters(architecture: &Architecture, i: usize, parameters: &Buffer<f32>) -> [ParameterArgs; CONSTANTS] {
     let free = ParameterArgs { values: Address::null(), fixed: 0.0, low: f32::NEG_INFINITY, high: f32::INFINITY };
     let learned = architecture.layer(i).filter_map(|tensor| match tensor.kind {

@@ -54,7 +54,7 @@ proptest! {
         prop_assume!((by as f64).log2().fract() < 0.95);
         reset_at[at..].iter_mut().for_each(|t| *t -= by);
         prop_assert_eq!(observe(&reset_at).breaks, vec![reset(at as u64, times[at - 1])]);
-        // Twice, and not to zero.
+        // The clock starts again twice, the first time not at zero.
         let twice = [&times[..], &reset_at[..]].concat();
         let expected = vec![reset(5_000, times[4_999] - times[0]), reset((5_000 + at) as u64, times[at - 1])];
         prop_assert_eq!(observe(&twice).breaks, expected);
