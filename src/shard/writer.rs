@@ -96,7 +96,7 @@ impl SetWriter {
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if another process has begun a different set in the directory;
-    /// [`tonic_base::Error::Io`]; [`Error::Corrupt`](crate::Error::Corrupt) if the marker of the unfinished set is damaged.
+    /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker of the unfinished set cannot be parsed.
     pub fn write(&mut self, chunk: &Chunk, encoded: EncodedChunk) -> Result<()> {
         let mut totals = Totals::new(self.description.classes.len());
         totals.add(chunk);
@@ -107,7 +107,7 @@ impl SetWriter {
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if another process has begun a different set in the directory;
-    /// [`tonic_base::Error::Io`]; [`Error::Corrupt`](crate::Error::Corrupt) if the marker of the unfinished set is damaged.
+    /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker of the unfinished set cannot be parsed.
     pub fn write_counted(&mut self, totals: &Totals, encoded: EncodedChunk) -> Result<()> {
         let draft = match &mut self.shard {
             Some(draft) => draft,
