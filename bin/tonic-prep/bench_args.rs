@@ -26,7 +26,7 @@ pub(crate) struct BenchArgs {
     /// Number of samples per batch
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub(crate) batch_size: u32,
-    /// Number of threads of the second measurement; the first has one thread [default: all cores]
+    /// Number of threads. The speed is measured with one thread, and also with N if N is above 1 [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Leave out events outside the sensor and count them, and read a damaged file of a camera up to the damage,

@@ -19,7 +19,7 @@ use crate::write_args::{threads, verbosity};
 /// Options of the commands that use a network.
 #[derive(Args)]
 pub(crate) struct NetworkArgs {
-    /// Give up if nothing arrives for this many seconds, retries included
+    /// Give up after this many seconds without progress; the time of repeated tries counts too
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
     /// Print the result as one JSON object on stdout

@@ -102,7 +102,7 @@ impl Error {
     }
 }
 
-/// Constructors for variants of [`Error`], converted to the error type of the calling crate.
+/// Makes an [`Error::Mismatch`] in the error type of the calling crate.
 pub trait ShardFault: From<Error> {
     /// Makes an [`Error::Mismatch`].
     fn mismatch(

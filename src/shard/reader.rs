@@ -172,7 +172,8 @@ impl ShardSet {
     /// Reads all shards into memory and locks them there (`mlock`). Returns the number of locked bytes.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low. The message says how to raise it.
+    /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low, and the message says how to
+    /// raise it; or if the set is on a server.
     pub fn pin(&self) -> Result<u64> {
         let bytes = self.stored_bytes();
         let refused = |e| {

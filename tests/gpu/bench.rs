@@ -87,7 +87,7 @@ fn a_step_on_random_frames() {
         assert_eq!((&report["batch_size"], &report["steps"]), (&json!(6), &json!(40)));
         assert!((number(&report, "/density") - 0.1).abs() < 0.02);
     }
-    // After a loss that is NaN, steps do nothing. They must not count as fast steps.
+    // After potentials that overflow, steps do nothing. They must not count as fast steps.
     fails(&mut bench("cuda:0", &format!("{size} --gain 1e30")), 4, &["membrane potentials of hidden layer "]);
     let text = bench("cuda:0", size).output().unwrap();
     assert_eq!(sets::outcome(&text), (Some(0), String::new()));

@@ -169,7 +169,7 @@ fn training_lowers_the_loss() {
 fn a_diverged_network_is_an_error_and_never_silent() {
     let batch = Batch::of(random::frames(1, 10, &[20, 20], 0.5, 1), vec![0, 1]);
     let shape = Shape { inputs: 10, hidden: vec![40, 8], classes: 3 };
-    for broken in [f32::NAN, f32::INFINITY, f32::MAX] {
+    for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
         for layer in 0..3 {
             for min_v_mem in [None, Some(-1.0)] {
                 let neuron = Iaf { min_v_mem, ..Iaf::default() };
@@ -179,9 +179,15 @@ fn a_diverged_network_is_an_error_and_never_silent() {
                 let mut engine = CpuEngine::new(&network);
                 let result = engine.step(&network, &batch, 20, &mut gradients);
                 assert!(
-                    match result {
-                        Err(Error::Kernel(KernelError::NonFinitePotential { .. })) => layer < 2,
-                        Err(Error::Kernel(KernelError::NonFiniteLoss { .. })) => true,
+                    match (broken, layer, &result) {
+                        // The bound replaces minus infinity, as every potential below it.
+                        (f32::NEG_INFINITY, 0 | 1, Ok(_)) => min_v_mem.is_some(),
+                        // The spikes of such a potential overflow in a layer above.
+                        (f32::MAX, ..) => result.is_err(),
+                        (_, 0 | 1, Err(Error::Kernel(KernelError::NonFinitePotential { layer: said }))) => {
+                            *said == layer + 1
+                        }
+                        (_, 2, Err(Error::Kernel(KernelError::NonFiniteLoss { .. }))) => true,
                         _ => false,
                     },
                     "{broken} in layer {layer}: {result:?}"

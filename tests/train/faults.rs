@@ -315,7 +315,7 @@ fn a_run_folder_that_cannot_be_one_is_refused() {
 #[test]
 fn a_diverged_run_says_so_and_keeps_its_last_good_checkpoint() {
     let dir = sets::task();
-    // Weights that overflow in training, then weights that overflow in validation only.
+    // Weights that overflow in training, in validation only, and in the last update.
     let potentials = "membrane potentials of hidden layer ";
     for (run, others, what) in [
         ("in-training", "--lr 1e30", potentials),

@@ -38,7 +38,8 @@ struct Window {
     end: Bound,
     /// Start of the next window.
     next: Bound,
-    /// True if the sample already has all its frames, so that the events of this window are in no frame.
+    /// True if the sample already has all its frames, so that this window makes no frame. Always false without an end
+    /// time.
     is_beyond: bool,
     /// Events of the window so far: the index of the first event, and the index after the last event.
     events: Option<(u64, u64)>,

@@ -231,17 +231,16 @@ pub(crate) fn check_potentials(ranks: Ranks, layer: u32) -> Result<(), KernelErr
 /// Returns the first error in `ended` that is not [`KernelError::NonFinitePotential`]. If there is none, returns the
 /// result of [`check_potentials`]. `ended` has the results of the parts of a batch.
 pub(crate) fn first_error(ranks: Ranks, ended: Vec<Result<()>>) -> Result<()> {
-    let mut lowest = 0;
+    let mut lowest: Option<u32> = None;
     for ended in ended {
         match ended {
-            Err(Error::Kernel(KernelError::NonFinitePotential { layer })) if lowest == 0 || (layer as u32) < lowest => {
-                lowest = layer as u32;
+            Err(Error::Kernel(KernelError::NonFinitePotential { layer })) => {
+                lowest = Some(lowest.map_or(layer as u32, |lowest| lowest.min(layer as u32)));
             }
-            Err(Error::Kernel(KernelError::NonFinitePotential { .. })) => {}
             other => other?,
         }
     }
-    Ok(check_potentials(ranks, lowest)?)
+    Ok(check_potentials(ranks, lowest.unwrap_or(0))?)
 }
 
 pub(crate) fn finite(result: BatchLoss) -> Result<BatchLoss, KernelError> {

@@ -49,7 +49,7 @@ __device__ __forceinline__ bool is_finite(T x) {
 }
 
 // Stores in `state` that hidden layer `layer` has a potential that is NaN or infinite. The layers run in their order,
-// so `state` keeps the lowest such layer. All threads of a layer write the same number.
+// so `state` keeps the lowest such layer of a batch. All threads of a layer write the same number.
 __device__ __forceinline__ void note_overflow(State& state, u32 layer) {
     if (state.overflowed == 0) state.overflowed = layer + 1;
 }

@@ -34,6 +34,12 @@ struct Neuron {
         return v < 0.0f ? 0.0f : whole;
     }
 
+    // Returns whether a potential is finite. A lower bound replaces minus infinity, which then counts as finite.
+    __device__ __forceinline__ bool is_finite(float v) const {
+        const float bounded = v < lower ? lower : v;
+        return bounded - bounded == 0.0f;
+    }
+
     // Returns sigma(v), the surrogate gradient.
     __device__ __forceinline__ float surrogate(float v) const {
         return exp_nonpositive(fabsf(v - theta) * -rate) * peak;

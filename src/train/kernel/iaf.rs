@@ -81,10 +81,12 @@ for_each_isa! {
 }
 
 /// Returns whether all potentials at the last step are finite. A potential that is NaN or infinite stays so until the
-/// last step, unless there is a lower bound. `v` is as in [`forward`].
-pub(crate) fn ends_finite(v: &[Tile], stride: usize, steps: usize) -> bool {
+/// last step, except for minus infinity with a lower bound: the bound replaces it, as every potential below.
+/// It counts as finite. `v` is as in [`forward`].
+pub(crate) fn ends_finite(neuron: &Neuron, v: &[Tile], stride: usize, steps: usize) -> bool {
+    let is_fine = |v: f32| v.is_finite() || v == f32::NEG_INFINITY && neuron.min_v_mem.is_some();
     let mut last = v.chunks_exact(stride.max(1)).filter_map(|v| v[..steps].last());
-    last.all(|v| v.iter().all(|v| v.is_finite()))
+    last.all(|v| v.iter().all(|&v| is_fine(v)))
 }
 
 /// Does the work of [`forward`], two tiles of neurons at a time.

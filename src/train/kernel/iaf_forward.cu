@@ -95,7 +95,7 @@ struct Forward {
     __device__ __forceinline__ void end() const {
         if (args.totals) args.totals[(size_t)sample * args.width + n0 + column] = total;
         if (args.spikes && largest > 256.0f) args.state->rounded = 1;
-        if (!is_finite(v_last)) note_overflow(*args.state, args.layer);
+        if (!neuron.is_finite(v_last)) note_overflow(*args.state, args.layer);
     }
 };
 

@@ -214,8 +214,9 @@ kernel_structs! {
         pub(crate) rates: Address<f32>,
         /// Output: penalty of each sample, (batch_size,).
         pub(crate) penalties: Address<f64>,
-        /// Smallest and largest wanted number of spikes per time step.
+        /// Smallest wanted number of spikes of a neuron per time step.
         pub(crate) least: f64,
+        /// Largest wanted number of spikes of a neuron per time step.
         pub(crate) most: f64,
         /// Factor of the penalty in the loss.
         pub(crate) weight: f64,

@@ -94,7 +94,7 @@ impl PackedNetwork {
             outputs(self.isa, panels, before, &mut state.dense, v);
             state.fired.resize(steps * panels.tiles(), 0);
             iaf::forward(self.isa, &self.neuron, v, stride, steps, &mut state.fired);
-            if !iaf::ends_finite(v, stride, steps) {
+            if !iaf::ends_finite(&self.neuron, v, stride, steps) {
                 return Err(KernelError::NonFinitePotential { layer: layer + 1 });
             }
             after[0].set_spikes(self.isa, &state.fired, v, panels.outputs(), stride, &self.neuron);

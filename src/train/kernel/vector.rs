@@ -37,7 +37,7 @@ pub(crate) trait Real: Copy {
 pub(crate) trait F32x16: Real {
     /// Type of the same sixteen numbers in float64.
     type Double: F64x16<Single = Self>;
-    /// Whether the processor has 32 registers of 512 bits (AVX-512). Otherwise, the kernels are written for 16
+    /// Whether the instruction set has 32 registers of 512 bits (AVX-512). Otherwise, the kernels are written for 16
     /// registers of 256 bits.
     const WIDE: bool;
     fn load(from: &[f32; 16]) -> Self;

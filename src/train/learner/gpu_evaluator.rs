@@ -71,6 +71,7 @@ impl GpuEvaluator {
         self.each_batch(network, feed, padding, progress, |on_device| {
             let size = batch.min(samples - done);
             done += size;
+            on_device.check_potentials()?;
             logits.add(&on_device.logits(size)?)
         })?;
         logits.labels.extend(self.network.predictions(samples)?.iter().map(|prediction| prediction.label));

@@ -78,7 +78,7 @@ pub struct NetworkConfig {
     /// Spike threshold of the neurons, if `layers` doesn't describe them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub theta: Option<f32>,
-    /// Lower bound of the membrane potential; `None` if there is no bound.
+    /// Lower bound of the membrane potential. `None` if there is no bound, or if `layers` describes the neurons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_v_mem: Option<f32>,
     /// Factor by which the initial weights of the hidden layers are multiplied.

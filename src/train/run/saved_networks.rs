@@ -37,7 +37,7 @@ pub(super) fn check_best(run: &Path, config: &Config, epochs: &[EpochMetrics]) -
 /// # Errors
 /// - [`Error::Model`] if the file is damaged
 /// - [`Corrupt`](BaseError::Corrupt) if the file changed since the run saved it
-/// - [`Mismatch`](tonic_shard::Error::Mismatch) if the file belongs to another run
+/// - [`Mismatch`](tonic_shard::Error::Mismatch) if its network, classes or time steps are not those of the run
 /// - [`Io`](BaseError::Io)
 pub(crate) fn read_network(run: &Path, config: &Config, name: &str) -> Result<Model> {
     let path = run.join(name);

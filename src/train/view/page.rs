@@ -29,7 +29,8 @@ pub struct Surveyed {
     pub role: String,
     /// Number of the epoch whose network was evaluated, counted from 1.
     pub epoch: u64,
-    /// This epoch, and the score by which it is the best one; `None` for the last epoch.
+    /// The evaluated epoch, and the score by which it was selected. `None` if no epoch was selected: then the network
+    /// of the last epoch was evaluated.
     pub selected: Option<Selected>,
     /// Loss and accuracy of the network.
     #[serde(flatten)]

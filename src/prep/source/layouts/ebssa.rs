@@ -46,7 +46,9 @@ fn has_events(file: &hdf::File, name: &str) -> bool {
 /// Opens a file.
 ///
 /// # Errors
-/// [`Error::MissingDataset`] and [`Error::WrongType`] for columns that are missing or of other types.
+/// - [`Error::NotARecording`] if no group has events
+/// - [`Error::MissingDataset`] for a missing column
+/// - [`Error::WrongType`] for a column without numbers, and for columns of different lengths
 pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     let file = hdf::open_cached(path)?;
     let mut names = file.member_names().unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::source::text::rows::{RowFormat, Rows, Store, is_narrow};
 const BLOCK: usize = 4096;
 /// Number of bytes whose ends are found together: one bit each.
 const WORD: usize = 64;
-/// Number of ends that are written for each word, even if it has fewer.
+/// Number of ends that are written at a time, even if a word has fewer.
 const AT_LEAST: usize = 16;
 
 /// Powers of ten.
@@ -49,8 +49,8 @@ impl<'a> Delimited<'a> {
         is_plain.then(|| Delimited { format, numbers, ends: Ends::default() })
     }
 
-    /// Parses the rows of `text[at..]` up to the first other line, and adds them to `rows`. Returns the index after the
-    /// last row.
+    /// Parses the rows of `text[at..]`, and adds them to `rows`. Stops before the first line that isn't such a row, or
+    /// whose numbers don't fit their columns, and near the end of the text. Returns the index after the last row.
     pub(super) fn parse(&mut self, text: &[u8], at: usize, rows: &mut Rows) -> usize {
         match self.numbers.len() {
             2 => self.parse_of::<2>(text, at, rows),
@@ -63,7 +63,7 @@ impl<'a> Delimited<'a> {
 
     /// Does the work of [`parse`](Self::parse) for rows of N numbers.
     fn parse_of<const N: usize>(&mut self, text: &[u8], mut at: usize, rows: &mut Rows) -> usize {
-        let Delimited { format, numbers, ends } = self;
+        let Delimited { format, numbers, ends: found } = self;
         let (Ok(numbers), Numbers::U16(x)) = (<[(usize, u8); N]>::try_from(&numbers[..]), &mut rows.x) else {
             return at;
         };
@@ -83,10 +83,10 @@ impl<'a> Delimited<'a> {
         let mut block = 2 * WORD;
         loop {
             let begin = at;
-            ends.find(&text[at..(at + block).min(text.len())]);
+            found.find(&text[at..(at + block).min(text.len())]);
             block = (2 * block).min(BLOCK);
-            for ends in ends.as_slice().as_chunks::<N>().0 {
-                let ends = ends.map(|end| begin + usize::from(end));
+            for ends_of_row in found.as_slice().as_chunks::<N>().0 {
+                let ends = ends_of_row.map(|end| begin + usize::from(end));
                 let Some(row) = Row::of(text, at, ends, &columns) else { return at };
                 let Some(t) = row.time(format) else { return at };
                 let [_, own_x, own_y, own_p, _] = row.values;
@@ -130,8 +130,8 @@ struct Row {
 }
 
 impl Row {
-    /// Parses the row at `text[at..]`, whose numbers end at `ends`. `None` if it has other delimiters, or another number
-    /// than 1 to 16 digits; a polarity may be negative.
+    /// Parses the row at `text[at..]`, whose numbers end at `ends`. `None` if it has other delimiters, or a number that
+    /// doesn't have 1 to 16 digits. A polarity may be negative.
     #[inline(always)]
     fn of<const N: usize>(text: &[u8], at: usize, ends: [usize; N], of: &Columns<N>) -> Option<Row> {
         let mut begins = [at; N];
@@ -143,7 +143,7 @@ impl Row {
             is_negative = text[begins[p]] == b'-';
             begins[p] += usize::from(is_negative);
         }
-        // All loads below are inside the text.
+        // Two times eight bytes are loaded from where a number begins, so that all loads are inside the text.
         let _ = text.get(ends[N - 1] + 2 * size_of::<u64>())?;
         let (mut row, mut is_plain) = (Row { values: [0; DECIMALS + 1], decimals: 0 }, true);
         for i in 0..N {

@@ -4,17 +4,25 @@
 use crate::source::text::delimited::Delimited;
 use crate::source::text::rows::{RowFormat, Rows};
 
+/// After this many other lines in a row, rows of plain numbers are no longer tried first.
+const MISSES: u32 = 32;
+
 /// Parses lines into columns. `text` ends with the end of a line.
 pub(crate) fn parse_rows(format: &RowFormat, text: &[u8]) -> Rows {
     let mut rows = Rows::new(format, text);
     let (mut rest, keeps_floats) = (text, format.keeps_floats());
-    let mut delimited = Delimited::of(format, text);
+    let (mut delimited, mut misses) = (Delimited::of(format, text), 0);
     while !rest.is_empty() {
         if let Some(delimited) = &mut delimited {
-            rest = &text[delimited.parse(text, text.len() - rest.len(), &mut rows)..];
+            let before = rest.len();
+            rest = &text[delimited.parse(text, text.len() - before, &mut rows)..];
+            misses = if rest.len() < before { 0 } else { misses + 1 };
             if rest.is_empty() {
                 break;
             }
+        }
+        if misses == MISSES {
+            delimited = None;
         }
         let mut values = [0; 4];
         if let Some((t, after)) = format.plain(rest, &mut values) {

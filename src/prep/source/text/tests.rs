@@ -33,16 +33,23 @@ fn parse_by_cells(format: &RowFormat, text: &str) -> Rows {
     rows
 }
 
-fn assert_equal(format: &RowFormat, text: &str) {
-    let (got, expected) = (parse_rows(format, text.as_bytes()), parse_by_cells(format, text));
-    assert!(format!("{got:?}") == format!("{expected:?}"), "{got:?}, and by cells {expected:?}, of {text:?}");
+/// Compares the columns of a text, and those of what follows each wrong line.
+fn assert_equal(format: &RowFormat, mut text: &str) {
+    loop {
+        let (got, expected) = (parse_rows(format, text.as_bytes()), parse_by_cells(format, text));
+        assert!(format!("{got:?}") == format!("{expected:?}"), "{got:?}, and by cells {expected:?}, of {text:?}");
+        if got.wrong.is_none() {
+            return;
+        }
+        text = text.splitn(got.lines as usize + 2, '\n').last().unwrap_or_default();
+    }
 }
 
 /// Returns a cell: mostly a plain number, sometimes anything.
 fn cell(role: Role, is_float: bool) -> BoxedStrategy<String> {
     let plain = match role {
         Role::T if is_float => "[0-9]{1,6}\\.[0-9]{1,9}",
-        Role::T => "[0-9]{1,17}",
+        Role::T => "[0-9]{1,12}|[0-9]{15,17}",
         Role::P => "[01]|-1",
         _ => "[0-9]{1,4}",
     };
@@ -88,21 +95,34 @@ proptest! {
 fn numbers_that_do_not_fit_their_column_are_not_cut_off() {
     let format = format(&[Role::T, Role::X, Role::Y, Role::P], Some(b','), Store::Wide, TimeUnit::Microseconds);
     for row in ["5,6,7,256", "5,6,7,65537", "5,65536,7,1", "5,6,65537,1", "5,6,7,-2", "5,-1,7,1"] {
-        let text = format!("1,2,3,1\n{row}\n8,9,1,0\n");
-        let rows = parse_rows(&format, text.as_bytes());
+        let after = "8,9,1,0\n".repeat(9);
+        let rows = parse_rows(&format, format!("1,2,3,1\n{row}\n{after}").as_bytes());
         assert!(matches!(rows.wrong, Some(Wrong::Store(_, Store::Wide))) && rows.lines == 1, "{row}: {rows:?}");
     }
 }
 
 #[test]
 fn texts_longer_than_a_block_are_parsed_to_their_end() {
-    let format = format(&[Role::T, Role::X, Role::Y, Role::P], Some(b','), Store::Wide, TimeUnit::Microseconds);
-    let row = |i: u64| format!("{},{},{},{}\n", i * 7_919, i % 1280, i % 720, i % 2);
-    for rows in [0, 1, 2, 700, 5_000] {
-        let text: String = (0..rows).map(row).collect();
-        let parsed = parse_rows(&format, text.as_bytes());
-        assert_eq!((parsed.t.len() as u64, parsed.lines, parsed.wrong.is_none()), (rows, rows, true));
-        assert_equal(&format, &text);
-        assert_equal(&format, &format!("{text}# end\n{text}1,2,3\n{text}"));
+    let roles = [Role::T, Role::X, Role::Y, Role::P];
+    for (separator, time, unit) in [
+        (Some(b','), Store::Wide, TimeUnit::Microseconds),
+        (None, Store::Float, TimeUnit::Seconds),
+        (Some(b';'), Store::Float, TimeUnit::Milliseconds),
+    ] {
+        let format = format(&roles, separator, time, unit);
+        let between = char::from(separator.unwrap_or(b' '));
+        let row = |i: u64| {
+            let decimals = if time == Store::Float { format!(".{:06}", i * 31 % 1_000_000) } else { String::new() };
+            let cells = [(i * 7_919).to_string() + &decimals, (i % 1280).to_string(), (i % 720).to_string()];
+            let p = if i.is_multiple_of(3) { -1 } else { 1 };
+            format!("{}{between}{p}\n", cells.join(&between.to_string()))
+        };
+        for rows in [0, 1, 2, 700, 5_000] {
+            let text: String = (0..rows).map(row).collect();
+            let parsed = parse_rows(&format, text.as_bytes());
+            assert_eq!((parsed.t.len() as u64, parsed.lines, parsed.wrong.is_none()), (rows, rows, true));
+            assert_equal(&format, &text);
+            assert_equal(&format, &format!("{text}# end\n{text}1,2,3\n{text}"));
+        }
     }
 }

@@ -197,7 +197,8 @@ impl GpuNetwork {
         }
     }
 
-    /// Queues the update of the parameters. If the optimiser clips gradients, queues the clipping first.
+    /// Queues the update of the parameters. If the optimiser clips gradients, `update` is queued twice: first it only
+    /// computes the gradients, of which `squares` and `clip` compute a factor; then it applies gradients times factor.
     fn update(&self, stream: &Stream) -> Result<()> {
         let update = &self.program.update;
         let Some(clip_norm) = self.optimiser.config.and_then(|config| config.clip_norm) else {

@@ -159,7 +159,7 @@ pub(super) fn activate(
             iaf::forward(isa, neuron, states, stride, steps, fired);
             open.fill(u32::MAX);
             active[i + 1].set_spikes(isa, fired, states, neurons, stride, neuron);
-            iaf::ends_finite(states, stride, steps)
+            iaf::ends_finite(neuron, states, stride, steps)
         }
         Body::Cell(constants, None) => cell::forward(isa, constants, &input, fired, open),
         Body::Cell(constants, Some(recurrent)) => {

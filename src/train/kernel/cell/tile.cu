@@ -21,6 +21,10 @@ struct Spiking {
         return Formulas::potential(states) > 1.0f ? 1.0f : 0.0f;
     }
 
+    __device__ __forceinline__ bool are_finite(const float (&states)[2]) const {
+        return is_finite(states[0]) && is_finite(states[1]);
+    }
+
     __device__ __forceinline__ void step(
         const float (&before)[2], float spikes_before, float input, float (&after)[2]) const {
         Formulas::step(c, before, spikes_before, input, after);
@@ -43,6 +47,8 @@ struct IafCell {
     __device__ __forceinline__ IafCell(const CellArgs& args, u32) : neuron(args.neuron) {}
 
     __device__ __forceinline__ float spikes(const float (&states)[2]) const { return neuron.spikes(states[0]); }
+
+    __device__ __forceinline__ bool are_finite(const float (&states)[2]) const { return neuron.is_finite(states[0]); }
 
     __device__ __forceinline__ void step(
         const float (&before)[2], float spikes_before, float input, float (&after)[2]) const {
@@ -135,7 +141,7 @@ KERNEL(cell_forward, CellArgs, TILE) {
             }
         }
         if (largest > 256.0f) args.state->rounded = 1;
-        if (!is_finite(states[0]) || !is_finite(states[1])) note_overflow(*args.state, args.layer);
+        if (!cell.are_finite(states)) note_overflow(*args.state, args.layer);
         if (!args.counted) return;
         args.counted[(size_t)sample * args.width + n] = total;
         args.active_steps[(size_t)sample * args.width + n] = active;

@@ -37,7 +37,8 @@ struct Cluster {
     latest: i64,
     /// Number of events with a lower time than the previous event of the cluster.
     backward: u64,
-    /// Number of steps back from this cluster to another one, minus the number of steps back to this cluster.
+    /// How often the times step back from this cluster to an earlier one, minus how often from a later one to this one.
+    /// The sum over all clusters after a hole is the number of steps back across the hole.
     falls: i64,
 }
 
