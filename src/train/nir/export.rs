@@ -65,7 +65,8 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
     };
     nodes.push(("output".into(), Node::new("Output").with("shape", vec![architecture.shape.classes as f32])));
     notes.push(format!("the logits are the {word} over time of the graph's outputs, which NIR cannot say"));
-    if layers.hidden.iter().any(|layer| matches!(layer.neuron, Neuron::Iaf(_))) {
+    let is_multi_spike = layers.hidden.iter().any(|layer| matches!(layer.neuron, Neuron::Iaf(_)));
+    if is_multi_spike {
         notes.push("the neurons spike several times per step, which NIR cannot say but Sinabs' importer does".into());
     }
     if layers.hidden.iter().any(|layer| reset(&layer.neuron) == Some(Reset::Soft)) && convention == Convention::Nir {
@@ -86,6 +87,8 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
         ("steps".into(), steps.to_string()),
     ]);
     metadata.extend(dt.map(|dt| ("dt".into(), dt.to_string())));
+    // Sinabs' name for neurons that spike several times per step.
+    metadata.extend(is_multi_spike.then(|| ("spike_fn".into(), "MultiSpike".into())));
     let version = if first == Reset::Hard { RESETS } else { SUBTRACTS };
     Ok((Graph { version: version.into(), nodes, metadata }, notes))
 }
