@@ -106,9 +106,9 @@ fn sinabs_lif_is_said_to_spike_several_times() {
     let notes = |neuron, convention| export::graph(&model(neuron, None, true), convention, Some(0.004)).unwrap().1;
     let lif = Neuron::Lif(Lif::default());
     let said = |notes: Vec<String>| notes.iter().any(|note| note.contains("twice the threshold"));
-    assert!(said(notes(lif.clone(), Convention::Sinabs)) && !said(notes(lif.clone(), Convention::Nir)));
+    assert!(said(notes(lif, Convention::Sinabs)) && !said(notes(lif, Convention::Nir)));
     let iaf = Neuron::Iaf(Iaf { min_v_mem: Some(-1.0), ..Iaf::default() });
-    assert!(!said(notes(iaf.clone(), Convention::Sinabs)));
+    assert!(!said(notes(iaf, Convention::Sinabs)));
     let spikes = |neuron| {
         let graph = export::graph(&model(neuron, None, true), Convention::Sinabs, Some(0.004)).unwrap().0;
         graph.metadata.get("spike_fn").cloned()
