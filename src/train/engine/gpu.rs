@@ -185,17 +185,21 @@ impl Engine for GpuEngine {
         on_device.set_whole(samples, weight);
         on_device.step(stream, source, Some(steps))?;
         let (score, state) = (on_device.first_score()?, on_device.state()?);
-        let has_rounded = state.rounded != 0;
-        check_potentials(ranks, state.overflowed)?;
         let logits = on_device.logits(batch.len())?;
-        let [loss, penalty, correct, rounded] = ranks.fold_array([0.0; 4], |[loss, penalty, correct, rounded]| {
-            if !batch.is_empty() {
-                *loss += score.loss;
-                *penalty += score.penalty;
-                *correct += f64::from(score.correct);
-                *rounded += f64::from(u8::from(has_rounded));
-            }
-        });
+        // The last number is the lowest layer whose potentials overflowed.
+        let [loss, penalty, correct, rounded, lowest] =
+            ranks.fold_array([0.0, 0.0, 0.0, 0.0, f64::INFINITY], |[loss, penalty, correct, rounded, lowest]| {
+                if !batch.is_empty() {
+                    *loss += score.loss;
+                    *penalty += score.penalty;
+                    *correct += f64::from(score.correct);
+                    *rounded += f64::from(state.rounded);
+                }
+                if state.overflowed > 0 {
+                    *lowest = lowest.min(state.overflowed.into());
+                }
+            });
+        check_potentials(lowest)?;
         let loss = check_loss(BatchLoss { loss, correct: correct as usize, penalty })?;
         on_device.add_gradients(stream, gradient, batch.is_empty())?;
         self.logits = logits;

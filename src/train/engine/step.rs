@@ -79,8 +79,8 @@ pub trait Engine: std::fmt::Debug {
     /// Returns the mean loss of a batch without computing gradients, and keeps the logits for [`Engine::logits`].
     ///
     /// # Errors
-    /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if a loss is NaN or
-    ///   infinite.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if a loss or a membrane
+    ///   potential is NaN or infinite.
     /// - [`Interrupted`](tonic_base::Error::Interrupted) after an interruption, for example Ctrl-C.
     ///
     /// # Panics
@@ -217,30 +217,27 @@ pub(crate) fn check_loss(result: BatchLoss) -> Result<BatchLoss, KernelError> {
     if loss < MAX_LOSS { Ok(result) } else { Err(KernelError::HugeLoss { loss }) }
 }
 
-/// Returns [`KernelError::NonFinitePotential`] if a potential of any rank is NaN or infinite. The error names the
-/// lowest such hidden layer of all ranks. `layer` is this rank's lowest such layer, from 1, or 0 if there is none.
-pub(crate) fn check_potentials(ranks: Ranks, layer: u32) -> Result<(), KernelError> {
-    let [lowest] = ranks.fold_array([f64::INFINITY], |[lowest]| {
-        if layer > 0 {
-            *lowest = lowest.min(layer.into());
-        }
-    });
-    if lowest.is_finite() { Err(KernelError::NonFinitePotential { layer: lowest as usize }) } else { Ok(()) }
+/// Returns [`KernelError::NonFinitePotential`] if a hidden layer has potentials that are NaN or infinite. `lowest` is
+/// the lowest such layer, from 1. If there is none, it is 0 (as in the GPU's memory) or infinity (as in a minimum).
+pub(crate) fn check_potentials(lowest: f64) -> Result<(), KernelError> {
+    if lowest == 0.0 || lowest.is_infinite() {
+        return Ok(());
+    }
+    Err(KernelError::NonFinitePotential { layer: lowest as usize })
 }
 
-/// Returns the first error in `ended` that is not [`KernelError::NonFinitePotential`]. If there is none, returns the
-/// result of [`check_potentials`]. `ended` has the results of the parts of a batch.
+/// Returns the first error of the parts of a batch that is not [`KernelError::NonFinitePotential`]. If there is none,
+/// returns that error with the lowest layer that a part has reported, of any rank, on all ranks.
 pub(crate) fn first_error(ranks: Ranks, ended: Vec<Result<()>>) -> Result<()> {
-    let mut lowest: Option<u32> = None;
+    let mut lowest = f64::INFINITY;
     for ended in ended {
         match ended {
-            Err(Error::Kernel(KernelError::NonFinitePotential { layer })) => {
-                lowest = Some(lowest.map_or(layer as u32, |lowest| lowest.min(layer as u32)));
-            }
+            Err(Error::Kernel(KernelError::NonFinitePotential { layer })) => lowest = lowest.min(layer as f64),
             other => other?,
         }
     }
-    Ok(check_potentials(ranks, lowest.unwrap_or(0))?)
+    let [lowest] = ranks.fold_array([f64::INFINITY], |[of_all]| *of_all = lowest.min(*of_all));
+    Ok(check_potentials(lowest)?)
 }
 
 pub(crate) fn finite(result: BatchLoss) -> Result<BatchLoss, KernelError> {

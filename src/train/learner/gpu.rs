@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use tonic_base::{Progress, interrupt};
 use tonic_loader::Batch;
-use tonic_ranks::Ranks;
 
 use crate::engine::{BatchLoss, Extent, GpuNetwork, Rounding, SpikeCounts, TrainingLoss, check_loss, check_potentials};
 use crate::error::Result;
@@ -190,7 +189,7 @@ impl ScoreReader<'_> {
         self.begun = self.queued;
         let Some(before) = self.waiting.replace(batches) else { return Ok(()) };
         for &BatchScore { loss, penalty, correct, samples, overflowed } in &self.scores[1].as_slice()?[..before.len()] {
-            check_potentials(Ranks::solo(), overflowed)?;
+            check_potentials(overflowed.into())?;
             let result = check_loss(BatchLoss { loss, correct: correct as usize, penalty })?;
             self.optimiser.step += 1;
             (self.each)(&result, samples as usize);

@@ -54,6 +54,7 @@ impl GpuEvaluator {
         let set = feed.loader().set();
         check_labelled(set)?;
         self.each_batch(network, feed, padding, progress, |_| Ok(()))?;
+        self.network.check_potentials()?;
         Evaluation::of(set, self.network.predictions(set.len() as usize)?)
     }
 
@@ -97,7 +98,6 @@ impl GpuEvaluator {
             each(on_device)?;
             progress.add(*batch as u64);
             Ok(true)
-        })?;
-        on_device.check_potentials()
+        })
     }
 }

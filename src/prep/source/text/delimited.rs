@@ -43,10 +43,11 @@ impl<'a> Delimited<'a> {
             }
         }
         numbers.last_mut()?.1 = b'\n';
-        let line = &text[..=text.iter().position(|&byte| byte == b'\n')?];
-        let delimiters = line.iter().filter(|&&byte| !byte.is_ascii_digit() && byte != b'-');
-        let is_plain = delimiters.eq(numbers.iter().map(|(_, delimiter)| delimiter));
-        is_plain.then(|| Delimited { format, numbers, ends: Ends::default() })
+        let mut ends = Ends::default();
+        ends.find(&text[..text.len().min(BLOCK)]);
+        let found = ends.as_slice().iter().map(|&end| text[usize::from(end)]).take(numbers.len());
+        let is_plain = found.eq(numbers.iter().map(|&(_, delimiter)| delimiter));
+        is_plain.then_some(Delimited { format, numbers, ends })
     }
 
     /// Parses the rows of `text[at..]`, and adds them to `rows`. Stops before the first line that isn't such a row, or
@@ -159,8 +160,9 @@ impl Row {
             row.values[of.values[i]] = number as i64;
             row.decimals = if of.values[i] == DECIMALS { digits } else { row.decimals };
         }
-        row.values[Role::P as usize] =
-            if is_negative { -row.values[Role::P as usize] } else { row.values[Role::P as usize] };
+        if is_negative {
+            row.values[Role::P as usize] *= -1;
+        }
         is_plain.then_some(row)
     }
 

@@ -258,7 +258,7 @@ impl GpuNetwork {
     /// # Errors
     /// [`KernelError::NonFinitePotential`]. [`Error::Cuda`](crate::Error::Cuda) if earlier work failed.
     pub(crate) fn check_potentials(&self) -> Result<()> {
-        Ok(check_potentials(Ranks::solo(), self.state()?.overflowed)?)
+        Ok(check_potentials(self.state()?.overflowed.into())?)
     }
 
     /// Reads the parameters from the GPU, as one flat list.
