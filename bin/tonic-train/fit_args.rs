@@ -201,7 +201,7 @@ impl FitArgs {
             return Ok(());
         }
         let Some(file) = self.network_file()?.filter(|file| !file.training.is_empty()) else { return Ok(()) };
-        let names: Vec<String> = file.training.iter().map(|(name, _)| name.replace('_', "-")).collect();
+        let names: Vec<String> = file.training.iter().map(RunOption::key).collect();
         let place = self.network.as_ref().map_or(self.preset.clone(), |path| Some(path.display().to_string()));
         let (names, place) = (names.join(", "), place.unwrap_or_default());
         let words = format!("options  the resumed run keeps its own {names}: [training] of {place} isn't used");

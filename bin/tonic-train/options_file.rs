@@ -34,16 +34,15 @@ pub(crate) fn with_files<A: Args>(
 ) -> anyhow::Result<A> {
     let mut parser = OptionsParser::<A>::new();
     let mut words: Vec<OsString> = typed_words().skip(1).collect();
-    if let Some(file) = file {
-        words = parser.add(file, &read_options(file)?, words)?;
-    }
+    let options = file.map(read_options).transpose()?.unwrap_or_default();
     let place = file.unwrap_or(Path::new(""));
-    let parsed = parser.parse(place, words.clone())?;
+    words = parser.add(place, &options, words)?;
+    let parsed = parser.parse(place, &options, words.clone())?;
     match more(&parsed)? {
         None => Ok(parsed),
         Some((other, options)) => {
             let words = parser.add(&other, &options, words)?;
-            Ok(parser.parse(&other, words)?)
+            Ok(parser.parse(&other, &options, words)?)
         }
     }
 }
@@ -66,16 +65,16 @@ impl<A: Args> OptionsParser<A> {
             let word = self.word(file, option)?;
             let is_chosen_otherwise = COMPANIONS.iter().any(|(choice, companions)| {
                 let given = || matches.get_raw(choice)?.next()?.to_str();
-                let in_file = options.iter().find(|(name, _)| name == choice).and_then(|(_, value)| scalar(value));
+                let in_file = options.iter().find(|other| other.name == *choice).and_then(|other| scalar(&other.value));
                 let is_given = self.argument(choice).is_some_and(is_given);
-                is_given && companions.contains(&option.0.as_str()) && given() != in_file.as_deref()
+                is_given && companions.contains(&option.name.as_str()) && given() != in_file.as_deref()
             });
             let beaten = |argument: &Arg| {
                 is_given(argument)
                     || is_chosen_otherwise
                     || self.fit.get_arg_conflicts_with(argument).into_iter().any(is_given)
             };
-            if !self.argument(&option.0).is_some_and(beaten) {
+            if !self.argument(&option.name).is_some_and(beaten) {
                 words.extend(word);
             }
         }
@@ -88,16 +87,23 @@ impl<A: Args> OptionsParser<A> {
         for option in options {
             words.extend(self.word(file, option)?);
         }
-        self.parse(file, words)
+        self.parse(file, options, words)
     }
 
-    /// Parses `words`, which come from `file`, as a command line of `fit`.
-    fn parse(&mut self, file: &Path, words: Vec<OsString>) -> Result<A, BaseError> {
+    /// Parses `words` as a command line of `fit`. `options` are those that come from `file`.
+    fn parse(&mut self, file: &Path, options: &[RunOption], words: Vec<OsString>) -> Result<A, BaseError> {
         let matches = self.fit.try_get_matches_from_mut(words);
         matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| {
             let text = error.to_string();
             let reason = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            BaseError::usage(file.display().to_string(), "options that go together", reason)
+            // clap quotes the options at fault, such as '--pad <MODE>'.
+            let is_named = |option: &&RunOption| {
+                let ends = ["'", " ", "="].map(|end| format!("'--{}{end}", option.key()));
+                ends.iter().any(|word| reason.contains(word.as_str()))
+            };
+            let named = options.iter().find(is_named);
+            let place = named.map_or_else(|| file.display().to_string(), |option| option.place(file));
+            BaseError::usage(place, "options that go together", reason)
         })
     }
 
@@ -106,12 +112,10 @@ impl<A: Args> OptionsParser<A> {
     }
 
     /// Converts an option to a word of the command line, such as `--epochs=24`. `None` for a flag that is false.
-    fn word(&mut self, file: &Path, (name, value): &RunOption) -> Result<Option<OsString>, BaseError> {
-        let refused = |expected: String, got: String| {
-            let key = name.replace('_', "-");
-            Err(BaseError::usage(format!("{}: {key}", file.display()), expected, got))
-        };
-        let Some(argument) = self.argument(name) else {
+    fn word(&mut self, file: &Path, option: &RunOption) -> Result<Option<OsString>, BaseError> {
+        let value = &option.value;
+        let refused = |expected: String, got: String| Err(BaseError::usage(option.place(file), expected, got));
+        let Some(argument) = self.argument(&option.name) else {
             let flags = self.fit.get_arguments().filter(|argument| !TYPED_ONLY.contains(&argument.get_id().as_str()));
             let names: Vec<&str> = flags.filter_map(Arg::get_long).collect();
             return refused(format!("a flag of fit ({})", names.join(", ")), "an unknown one".into());

@@ -36,14 +36,17 @@ pub(crate) struct SweepArgs {
 
 /// Refuses URLs with credentials: the options are written to the folder of each run.
 fn check_credentials(args: &SweepArgs, options: &[RunOption]) -> Result<(), BaseError> {
-    for (name, value) in options {
-        let Some(text) = value.as_str() else { continue };
+    for option in options {
+        let Some(text) = option.value.as_str() else { continue };
         let short = without_credentials(text.into());
         if short != *text {
-            let what = format!("{}: {name}", args.spec.display());
             let expected = "a URL without user, password and query, because it is written to the folders of the runs \
                             (keys of object stores go to environment variables)";
-            return Err(BaseError::usage(what, expected, format!("{} with them", short.to_string_lossy())));
+            return Err(BaseError::usage(
+                option.place(&args.spec),
+                expected,
+                format!("{} with them", short.to_string_lossy()),
+            ));
         }
     }
     Ok(())
@@ -54,11 +57,11 @@ pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<()> {
     let sweep = Sweep::read(&args.spec)?;
     let (mut parser, mut checked) = (OptionsParser::<FitArgs>::new(), HashSet::new());
     for run in &sweep.runs {
-        if let Some((name, _)) = run.options.iter().find(|(name, _)| OF_A_RUN.contains(&name.as_str())) {
-            let what = format!("{}: {name}", args.spec.display());
+        if let Some(option) = run.options.iter().find(|option| OF_A_RUN.contains(&option.name.as_str())) {
+            let what = option.place(&args.spec);
             return Err(BaseError::usage(what, "no such key: every run has a folder in DIR", "one").into());
         }
-        if run.options.iter().all(|(name, _)| name != "train") {
+        if run.options.iter().all(|option| option.name != "train") {
             let what = format!("{}: train", args.spec.display());
             return Err(BaseError::usage(what, "the folder of the training set", "none").into());
         }

@@ -7,7 +7,8 @@ gradients contain exponentials and are compared within a tolerance. Everything i
 from `mixed` below. Before anything is written, an independent float64 recursion in NumPy must give the same spikes
 and the same gradients (1e-5 of each tensor's largest value).
 
-<m> in a key is the neurons' lower bound (min_v_mem): none, -1.0 or -0.5.
+<m> in a key is the neurons' lower bound (min_v_mem): none, -1.0 or -0.5. In `single` and `single, -0.5`, neurons spike
+once per step at most (SingleSpike); in all others, any number of times (MultiSpike).
 
 sinabs_iaf.safetensors: one layer of neurons, for T = 1, 2, 7 and 250
     T<t>/x       F32 (B, T, N)   input currents
@@ -34,12 +35,16 @@ import sinabs
 import sinabs.layers as sl
 import torch
 from safetensors.numpy import save_file
+from sinabs.activation import MultiSpike, SingleSpike
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 UNIT = 2.0**-6
 TOLERANCE = 1e-5
 THETA = 1.0
+# Name, lower bound, and whether a neuron spikes at most once per step.
+MULTI = [(str(bound).lower(), bound, False) for bound in (None, -1.0, -0.5)]
+SINGLE = [("single", None, True), ("single, -0.5", -0.5, True)]
 
 
 def mixed(shape, salt):
@@ -58,13 +63,13 @@ def uniform(shape, salt, low, high):
 # The recursion of one layer, in float64, written from the specification and not from Sinabs.
 
 
-def iaf_forward(x, bound):
+def iaf_forward(x, bound, is_single):
     """Spikes, and v before and u after the reset, over axis 1."""
     u = np.zeros_like(x[:, 0])
     spikes, before, after = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
     for t in range(x.shape[1]):
         v = u + x[:, t]
-        s = np.where(v > 0, np.trunc(v / THETA), 0.0)
+        s = np.where(v >= THETA, 1.0, 0.0) if is_single else np.where(v > 0, np.trunc(v / THETA), 0.0)
         u = v - THETA * s
         if bound is not None:
             u = np.maximum(u, bound)
@@ -83,11 +88,15 @@ def iaf_backward(g, before, after, bound):
     return dx
 
 
-def network_by_hand(x, targets, weights, biases, bound):
+def sinabs_neurons(bound, is_single, **options):
+    return sl.IAF(min_v_mem=bound, spike_fn=SingleSpike if is_single else MultiSpike, **options)
+
+
+def network_by_hand(x, targets, weights, biases, bound, is_single):
     """Spikes of each layer, summed output, loss, and gradients of weights and biases."""
     inputs, states, activity = [x], [], x
     for weight, bias in zip(weights[:-1], biases[:-1]):
-        activity, before, after = iaf_forward(activity @ weight.T + bias, bound)
+        activity, before, after = iaf_forward(activity @ weight.T + bias, bound, is_single)
         inputs.append(activity)
         states.append((before, after))
     output = (activity @ weights[-1].T + biases[-1]).sum(1)
@@ -132,13 +141,13 @@ def single_layers(errors):
         x = (x + (mixed(shape, steps + 1000) % 25 == 0) * 128) * UNIT
         g = uniform(shape, steps + 2000, -64, 64) * UNIT
         tensors |= {f"T{steps}/x": x.astype(np.float32), f"T{steps}/g": g.astype(np.float32)}
-        for bound in (None, -1.0, -0.5):
+        for kind, bound, is_single in MULTI + SINGLE:
             current = torch.tensor(x, dtype=torch.float32, requires_grad=True)
-            layer = sl.IAF(min_v_mem=bound, record_states=True)
+            layer = sinabs_neurons(bound, is_single, record_states=True)
             spikes = layer(current)
             spikes.backward(torch.tensor(g, dtype=torch.float32))
-            s, v, u = iaf_forward(x, bound)
-            name = f"T{steps}/{str(bound).lower()}"
+            s, v, u = iaf_forward(x, bound, is_single)
+            name = f"T{steps}/{kind}"
             assert np.array_equal(spikes.detach().numpy(), s), name
             assert np.array_equal(layer.recordings["v_mem"].detach().numpy(), u), name
             check_close(f"{name}/dx", current.grad.numpy(), iaf_backward(g, v, u, bound), errors)
@@ -149,7 +158,7 @@ def single_layers(errors):
     return tensors
 
 
-def network(sizes, batch, steps, scales, errors):
+def network(sizes, batch, steps, scales, variants, errors):
     """`scales`: for each Linear the largest weight, the smallest and the largest bias, as numerators."""
     x = np.maximum(0, uniform((batch, steps, sizes[0]), 1, -7, 3))  # about a third of the counts are not 0
     x[mixed(x.shape, 2) % 3 == 0] = 0
@@ -164,11 +173,10 @@ def network(sizes, batch, steps, scales, errors):
         tensors |= {f"{2 * i}.weight": weight.astype(np.int8), f"{2 * i}.bias": bias.astype(np.int8)}
     weights, biases = [w * UNIT for w in weights], [b * UNIT for b in biases]
 
-    for bound in (None, -1.0):
-        name = str(bound).lower()
+    for name, bound, is_single in variants:
         layers = []
         for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:])):
-            layers += [nn.Linear(inputs, outputs)] + [sl.IAF(min_v_mem=bound)] * (i + 2 < len(sizes))
+            layers += [nn.Linear(inputs, outputs)] + [sinabs_neurons(bound, is_single)] * (i + 2 < len(sizes))
         model = nn.Sequential(*layers)
         with torch.no_grad():
             for i, (weight, bias) in enumerate(zip(weights, biases)):
@@ -181,7 +189,8 @@ def network(sizes, batch, steps, scales, errors):
         loss = cross_entropy(output, torch.tensor(targets))
         loss.backward()
 
-        by_hand, output_by_hand, loss_by_hand, *gradients = network_by_hand(x.astype(float), targets, weights, biases, bound)
+        by_hand, output_by_hand, loss_by_hand, *gradients = network_by_hand(
+            x.astype(float), targets, weights, biases, bound, is_single)
         for i, expected in zip(spikes, by_hand):
             assert np.array_equal(spikes[i], expected), f"{name}/spikes.{i}"
             tensors[f"{name}/spikes.{i}"] = bytes_of(spikes[i])
@@ -205,8 +214,10 @@ def main():
     errors = []
     files = {
         "sinabs_iaf": single_layers(errors),
-        "sinabs_net_small": network((12, 16, 16, 16, 5), 3, 60, [(24, -8, 8), (30, -8, 8), (36, -8, 8), (12, -2, 2)], errors),
-        "sinabs_net_reference": network((100, 128, 128, 128, 35), 2, 250, [(8, -6, 6), (12, -6, 6), (16, -6, 6), (1, -1, 1)], errors),
+        "sinabs_net_small": network(
+            (12, 16, 16, 16, 5), 3, 60, [(24, -8, 8), (30, -8, 8), (36, -8, 8), (12, -2, 2)], MULTI[:2] + SINGLE[:1], errors),
+        "sinabs_net_reference": network(
+            (100, 128, 128, 128, 35), 2, 250, [(8, -6, 6), (12, -6, 6), (16, -6, 6), (1, -1, 1)], MULTI[:2], errors),
     }
     versions = {"made_by": f"sinabs {sinabs.__version__}, torch {torch.__version__}"}
     for name, tensors in files.items():

@@ -121,6 +121,12 @@ fn cases() -> Vec<Case> {
           { linear = 20 }, { neuron = "silif", surrogate = "single-exponential" },
           { linear = "classes", bias = false }, { norm = "batch" }, { readout = "sum" },
         ]"#;
+    let single = r#"
+        layers = [
+          { linear = 40 }, { neuron = "iaf", spike_fn = "single" }, { dropout = 0.5 },
+          { linear = 30 }, { neuron = "iaf", theta = 0.5, min_v_mem = -0.25, spike_fn = "single" },
+          { linear = "classes" }, { readout = "sum" },
+        ]"#;
     let last = r#"
         init_state = "uniform"
         layers = [
@@ -131,6 +137,7 @@ fn cases() -> Vec<Case> {
         SILIF,
         Case { name: "lif", text: lif, lengths: &[64, 128, 1], steps: 100, ..SILIF },
         Case { name: "iaf, sparse input", text: iaf, inputs: 300, lengths: &[30, 5], steps: 33, ..SILIF },
+        Case { name: "iaf that spikes once", text: single, lengths: &[40, 64], steps: 50, ..SILIF },
         Case { name: "many classes", inputs: 3, classes: 70, lengths: &[12; 9], steps: 1, ..SILIF },
         Case { name: "one step", text: last, lengths: &[1, 1, 1, 1], steps: 1, ..SILIF },
         Case { name: "no frames", text: last, lengths: &[0, 20, 0], steps: 17, ..SILIF },

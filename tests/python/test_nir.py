@@ -1,7 +1,9 @@
 """Networks of tonic-train in NIR, run by Sinabs and snnTorch: they spike as `tonic-train show` says."""
 
 import json
+import os
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import tonic_shards as ts
 from conftest import DEBUG, ROOT
 
+NIR_1_0_4 = ROOT / ".deps" / "nir-1.0.4"  # scripts/test installs it; the package that is imported here is newer
 SET = ROOT / "tests" / "data" / "frozen" / "conversion" / "finished"
 SAMPLES = 6
 
@@ -155,3 +158,45 @@ def test_the_package_reads_what_is_written(tmp_path, convention):
     assert np.array_equal(graph.nodes["linear_1"].weight, weight * gain)
     assert np.array_equal(graph.nodes["linear_1"].bias, bias * gain)
     assert ("lif_2", "linear_out") in [tuple(edge) for edge in graph.edges]
+
+
+READ = """
+import json, sys, nir
+graph = nir.read(sys.argv[1])
+describe = lambda node: {"type": type(node).__name__} | {
+    name: array.tolist() for name, array in vars(node).items() if hasattr(array, "tolist")
+}
+print(json.dumps({"from": nir.__file__, "nodes": {name: describe(node) for name, node in graph.nodes.items()}}))
+"""
+
+
+@pytest.mark.parametrize(
+    "neuron, of_neurons",
+    [
+        ('"lif", alpha = [0.5, 0.5], learn = false', {"type": "LIF", "v_threshold": 1.0, "r": 1.0}),
+        ('"iaf", theta = 0.5, spike_fn = "single"', {"type": "IF", "v_threshold": 0.5, "r": 250.0}),
+    ],
+)
+def test_nir_1_0_4_reads_what_is_written(tmp_path, neuron, of_neurons):
+    if not NIR_1_0_4.exists():
+        pytest.skip("no nir 1.0.4 in .deps: scripts/test installs it")
+    run = trained(tmp_path, neuron)
+    tonic_train("export", run, "--nir", run / "nir.nir")
+    environment = os.environ | {"PYTHONPATH": str(NIR_1_0_4)}
+    read = subprocess.run([sys.executable, "-c", READ, run / "nir.nir"], capture_output=True, text=True, env=environment)
+    assert read.returncode == 0, read.stderr
+    found = json.loads(read.stdout)
+    assert found["from"].startswith(str(NIR_1_0_4))
+    nodes, kind = found["nodes"], of_neurons.pop("type")
+    name = kind.lower()
+    assert list(nodes) == ["input", "linear_1", f"{name}_1", "linear_2", f"{name}_2", "linear_out", "output"]
+    for layer, neurons in ((1, 12), (2, 8)):
+        node = nodes[f"{name}_{layer}"]
+        assert node["type"] == kind and {key: node[key] for key in of_neurons} == {
+            key: [value] * neurons for key, value in of_neurons.items()
+        }
+    for number, index in ((1, 0), (2, 2), ("out", 4)):
+        node = nodes[f"linear_{number}"]
+        assert node["type"] == "Affine"
+        for part in ("weight", "bias"):
+            np.testing.assert_array_equal(np.float32(node[part]), tensors(run)[f"{index}.{part}"])

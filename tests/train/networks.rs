@@ -170,7 +170,7 @@ fn contradictions_are_refused() {
     write(path, &MANY.replace("{ norm = \"batch\" }", "{ norm = \"layer\" }"));
     fails(&mut with(""), 2, &["many.toml: line 4: expected norm = \"batch\", got \"layer\""]);
     write(path, &MANY.replace("lr = 0.02", "learning-rate = 0.02"));
-    fails(&mut with(""), 2, &["many.toml: learning-rate: expected a flag of fit"]);
+    fails(&mut with(""), 2, &["many.toml: line 16: learning-rate: expected a flag of fit"]);
     write(path, MANY);
     succeeds(&mut with(""));
     write(path, &MANY.replace("dropout = 0.2", "dropout = 0.3"));

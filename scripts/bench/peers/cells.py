@@ -32,8 +32,9 @@ def options(description, forms):
     parser.add_argument("--steps", type=int, default=5, help="steps that are timed (5)")
     parser.add_argument("--at-most", type=float, default=60.0, metavar="S", help="no step is begun after this time (60)")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: the first GPU (cpu)")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    parser.set_defaults(seed=1, zero_states=False)
+    parser.set_defaults(seed=1, zero_states=False, triton=False)
     return parser
 
 

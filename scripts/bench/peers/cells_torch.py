@@ -1,13 +1,22 @@
 """How long one training step of a network of scripts/bench/networks takes with PyTorch.
 
-    python cells_torch.py [--cell silif|adlif|lif|c-silif] [--form authors|unbound|fused] [--hidden 512,512]
+    python cells_torch.py [--cell silif|adlif|lif|c-silif] [--form FORM] [--hidden 512,512] [--device cuda] [--check]
 
-authors   a loop over time, `Wx[:, t]` at each step, as sparch's and SiLIF's authors write it
-unbound   the same loop over the tensors of `unbind`, so that the gradient is put together once
-fused     cells.c, with the gradient written by hand, on two threads (silif, adlif, lif; not recurrent)
+authors    a loop over time, `Wx[:, t]` at each step, as sparch's and SiLIF's authors write it
+unbound    the same loop over the tensors of `unbind`, so that the gradient is put together once
+compiled   pieces of this loop, compiled by torch.compile
+fused      the gradient written by hand (silif, adlif, lif; not recurrent): on the CPU the cells of cells.c on two threads, on
+           a GPU the kernels of triton_cells.py
+
+On a GPU the frames are on the device already, products are in TF32, and in all forms but authors and unbound the whole step,
+Adam included, is replayed as one CUDA graph; graph is unbound as such a graph.
+
+--check compares loss and gradients of a form with those of unbound, without dropout and from states of zero. On the CPU,
+--check --triton runs the kernels of triton_cells.py in Triton's interpreter.
 """
 import concurrent.futures
 import ctypes
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -16,6 +25,9 @@ import torch
 
 import cells
 import step
+import torch_step
+
+PIECE = 25  # steps of a compiled piece of the loop
 
 
 class Spike(torch.autograd.Function):
@@ -44,34 +56,41 @@ def effective(cell, raw):
     return raw
 
 
-def loop(cell, constants, currents, steps, recurrent, start):
-    """Spikes (B, T, H) of a loop over time. `steps` gives the currents of each step, and `start` the initial states."""
-    batch, _, neurons = currents.shape
-    state = lambda dtype=torch.float32: start(batch, neurons, dtype=dtype)
-    spikes, s = [], state()
-    v = None if recurrent is None else recurrent.clone().fill_diagonal_(0)
+def loop(cell, constants, states, steps, v):
+    """A loop over time. `steps` gives the currents of each step, `v` are recurrent weights or None. Returns the states after
+    it, and the spikes (B, T, H)."""
+    spikes, (s, u, w) = [], states
     if cell == "c-silif":
-        (decay, b), z = constants, state(torch.cfloat)
+        decay, b = constants
         for current in steps:
-            z = decay * (z - 0.5 * s) + b * current
-            s = Spike.apply(2 * z.real - 1.0)
+            u = decay * (u - 0.5 * s) + b * current
+            s = Spike.apply(2 * u.real - 1.0)
             spikes.append(s)
     elif cell == "lif":
-        (alpha,), u = constants, state()
+        (alpha,) = constants
         for current in steps:
             current = current if v is None else current + s @ v
             u = alpha * (u - s) + (1 - alpha) * current
             s = Spike.apply(u - 1.0)
             spikes.append(s)
     else:
-        (alpha, beta, a, b), u, w = constants, state(), state()
+        alpha, beta, a, b = constants
         for current in steps:
             current = current if v is None else current + s @ v
             w = beta * w + a * u + b * s
             u = alpha * (u - s) + (1 - alpha) * (current - w)
             s = Spike.apply(u - 1.0)
             spikes.append(s)
-    return torch.stack(spikes, 1)
+    return (s, u, w), torch.stack(spikes, 1)
+
+
+def leak(alpha, y, steps):
+    """The leaky readout over some steps: y after them, and the sum of its softmax."""
+    total = torch.zeros_like(y)
+    for current in steps:
+        y = alpha * y + (1 - alpha) * current
+        total = total + torch.softmax(y, 1)
+    return y, total
 
 
 def library():
@@ -130,19 +149,42 @@ class Fused:
         return Cell.apply
 
 
+def fused_cells(args):
+    """Functions for the adaptive cell, the leaky cell and the leaky integrator."""
+    if args.device == "cuda" or args.triton:
+        from triton_cells import Adaptive, Leaky
+
+        leaky = lambda spikes: lambda x, alpha, u, s: Leaky.apply(x, alpha, u, s, spikes)
+        return Adaptive.apply, leaky(True), leaky(False)
+    fused = Fused(args.threads)
+    c = fused.c
+    leaky = lambda spikes: fused.function(c.leaky_forward, c.leaky_backward, 1, 2, (spikes,))
+    return fused.function(c.adaptive_forward, c.adaptive_backward, 4, 3), leaky(1), leaky(0)
+
+
 def network(args):
     """A function that returns the output of a batch, the parameters, the norms and the shares of spikes."""
     given = cells.parameters(args)
-    leaf = lambda value: torch.from_numpy(value).requires_grad_()
+    leaf = lambda value: torch.from_numpy(value).to(args.device).requires_grad_()
     layers = [{k: [leaf(v) for v in x] if k == "cell" else leaf(x) for k, x in layer.items()} for layer in given]
-    norms = [torch.nn.BatchNorm1d(layer["weight"].shape[1], momentum=0.05) for layer in layers]
-    fused = Fused(args.threads) if args.form == "fused" else None
-    start = torch.zeros if args.zero_states else torch.rand
-    if fused:
-        c = fused.c
-        adaptive = fused.function(c.adaptive_forward, c.adaptive_backward, 4, 3)
-        leaky = fused.function(c.leaky_forward, c.leaky_backward, 1, 2, (1,))
-        integrator = fused.function(c.leaky_forward, c.leaky_backward, 1, 2, (0,))
+    norms = [torch.nn.BatchNorm1d(layer["weight"].shape[1], momentum=0.05, device=args.device) for layer in layers]
+    if args.form == "fused":
+        adaptive, leaky, integrator = fused_cells(args)
+    run, run_readout = loop, leak
+    if args.form == "compiled":
+        run, run_readout = (torch.compile(of, fullgraph=True, dynamic=False) for of in (loop, leak))
+
+    def start(x, dtype=torch.float32):
+        of = torch.zeros if args.zero_states else torch.rand
+        return of(x.shape[0], x.shape[2], dtype=dtype, device=args.device)
+
+    def pieces(x):
+        """Currents of each step, in the pieces in which the loop runs."""
+        if args.form == "authors":
+            return [(x[:, t] for t in range(x.shape[1]))]
+        steps = x.unbind(1)
+        size = PIECE if args.form == "compiled" else len(steps)
+        return [steps[first : first + size] for first in range(0, len(steps), size)]
 
     def currents(x, layer, norm):
         y = x @ layer["weight"]
@@ -150,13 +192,16 @@ def network(args):
 
     def spikes(x, layer):
         constants = effective(args.cell, layer["cell"])
-        if fused:
-            state = lambda: start(x.shape[0], x.shape[2])
-            if args.cell == "lif":
-                return leaky(x, *constants, state(), state())
-            return adaptive(x, *constants, state(), state(), state())
-        steps = x.unbind(1) if args.form == "unbound" else (x[:, t] for t in range(x.shape[1]))
-        return loop(args.cell, constants, x, steps, layer.get("recurrent"), start)
+        if args.form == "fused":
+            cell, states = (leaky, 2) if args.cell == "lif" else (adaptive, 3)
+            return cell(x, *constants, *(start(x) for _ in range(states)))
+        recurrent = layer.get("recurrent")
+        v = None if recurrent is None else recurrent.clone().fill_diagonal_(0)
+        states, found = (start(x), start(x, torch.cfloat if args.cell == "c-silif" else torch.float32), start(x)), []
+        for steps in pieces(x):
+            states, some = run(args.cell, constants, states, steps, v)
+            found.append(some)
+        return torch.cat(found, 1) if len(found) > 1 else found[0]
 
     def output(x, training=True):
         for norm in norms:
@@ -164,16 +209,16 @@ def network(args):
         for layer, norm in zip(layers[:-1], norms):
             s = spikes(currents(x, layer, norm), layer)
             x = torch.nn.functional.dropout(s, args.dropout, training)
-            rates.append(s.detach().mean().item())
+            rates.append(s.detach().mean())
         x = currents(x, layers[-1], norms[-1])
         alpha = layers[-1]["cell"][0].clamp(*cells.FAST)
-        y = start(x.shape[0], x.shape[2])
-        if fused:
+        y = start(x)
+        if args.form == "fused":
             return torch.softmax(integrator(x, alpha, y, y), 2).sum(1)
         total = torch.zeros_like(y)
-        for current in x.unbind(1) if args.form == "unbound" else (x[:, t] for t in range(x.shape[1])):
-            y = alpha * y + (1 - alpha) * current
-            total = total + torch.softmax(y, 1)
+        for steps in pieces(x):
+            y, more = run_readout(alpha, y, steps)
+            total = total + more
         return total
 
     rates = []
@@ -181,15 +226,51 @@ def network(args):
     return output, flat + [p for norm in norms for p in norm.parameters()], norms, rates
 
 
+def loss_and_gradients(args):
+    torch.manual_seed(0)
+    output, parameters, norms, rates = network(args)
+    for norm in norms:
+        torch.nn.init.constant_(norm.weight, 8.0)  # so that the neurons spike
+    counts, labels = cells.frames(args)
+    x, labels = (torch.from_numpy(array).to(args.device) for array in (counts, labels))
+    loss = torch.nn.functional.cross_entropy(output(x), labels)
+    loss.backward()
+    assert min(rates) > 0.01, f"too few spikes to compare: {rates}"
+    return loss.item(), [p.grad for p in parameters if p.grad is not None]
+
+
+def check(args):
+    """Compares loss and gradients with those of unbound on a small batch, so that Triton's interpreter takes seconds."""
+    cells.BATCH, cells.FRAMES = 3, 40
+    args.dropout, args.zero_states, form = 0.0, True, args.form
+    (loss, gradients), args.form = loss_and_gradients(args), "unbound"
+    expected, right = loss_and_gradients(args)
+    off = max(((g - r).abs().max() / r.abs().max().clamp(min=1e-6)).item() for g, r in zip(gradients, right))
+    good = abs(loss / expected - 1) < 1e-5 and off < 1e-4
+    print(f"{form}, {args.cell}: loss {loss:.5f}, gradients off by {off:.1e}: {'same' if good else 'WRONG'}")
+    if not good:
+        raise SystemExit(1)
+
+
 def main():
-    args = cells.options(__doc__, ["authors", "unbound", "fused"]).parse_args()
+    parser = cells.options(__doc__, ["authors", "unbound", "compiled", "fused", "graph"])
+    parser.add_argument("--check", action="store_true", help="compare loss and gradients with unbound's, time nothing")
+    parser.add_argument("--triton", action="store_true", help="with --check on the CPU: the kernels of triton_cells.py")
+    args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.triton and args.device == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"
+    if args.check:
+        return check(args)
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU
     torch.manual_seed(0)
     output, parameters, _, rates = network(args)
     parameters = [p for p in parameters if p.requires_grad]
-    adam = torch.optim.Adam(parameters, lr=cells.LEARNING_RATE)
+    is_cuda = args.device == "cuda"
+    fast = {"fused": True, "capturable": True} if is_cuda else {}
+    adam = torch.optim.Adam(parameters, lr=cells.LEARNING_RATE, **fast)
     counts, labels = cells.frames(args)
-    x, labels = torch.from_numpy(counts), torch.from_numpy(labels)
+    x, labels = torch.from_numpy(counts).to(args.device), torch.from_numpy(labels).to(args.device)
     losses = []
 
     def one():
@@ -197,12 +278,18 @@ def main():
         loss = torch.nn.functional.cross_entropy(output(x), labels)
         loss.backward()
         adam.step()
-        losses.append(loss.item())
+        losses.append(loss.detach())
 
-    times = step.seconds(one, args)
-    args.device, args.batch, args.frames = "cpu", cells.BATCH, cells.FRAMES
+    if is_cuda:
+        in_a_graph = args.form not in ("authors", "unbound")
+        times = step.cuda_seconds(torch_step.as_graph(one) if in_a_graph else one, args)
+    else:
+        times = step.seconds(one, args, warm_up=2 if args.form == "compiled" else 1)
+    args.batch, args.frames = cells.BATCH, cells.FRAMES
     hidden = len(args.hidden.split(","))
-    step.print_report(args, f"torch {torch.__version__}, {args.form}", times, losses=losses, rates=rates[-hidden:])
+    last = lambda values, count: [float(value) for value in values[-count:]]
+    found = {"losses": last(losses, len(losses)), "rates": last(rates, hidden)}
+    step.print_report(args, f"torch {torch.__version__}, {args.form}", times, **found)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,19 @@ use crate::gpu::Device;
 use crate::kernel::program::MatmulPrecision;
 use crate::network::{Architecture, Layers, Network, Parameters, TensorKind};
 
-/// Largest relative difference between gradients, logits or statistics of GPU and CPU.
+/// Largest relative difference between logits or statistics of GPU and CPU.
 const TOLERANCE: f64 = 1e-5;
 
 /// Names and network files of the checks. Together they have every neuron, surrogate gradient, dropout mask and readout
-/// that the kernels compute.
-pub(super) const NETWORKS: [(&str, &str); 4] = [
+/// that the kernels compute. The factors of dropout, 1 / (1 - p), are powers of two: products with them are exact in
+/// every precision.
+pub(super) const NETWORKS: [(&str, &str); 5] = [
     (
         "silif, norm, dropout, leaky",
         r#"init_state = "uniform"
         layers = [
           { linear = 128, bias = false, init = "xavier" }, { norm = "batch" }, { neuron = "silif" }, { dropout = 0.5 },
-          { linear = 70 }, { norm = "batch" }, { neuron = "silif", surrogate = "arctan" }, { dropout = 0.25 },
+          { linear = 70 }, { norm = "batch" }, { neuron = "silif", surrogate = "arctan" }, { dropout = 0.75 },
           { linear = "classes", bias = false }, { norm = "batch" }, { readout = "leaky" },
         ]"#,
     ),
@@ -38,8 +39,16 @@ pub(super) const NETWORKS: [(&str, &str); 4] = [
     (
         "iaf, norm, dropout, sum",
         r#"layers = [
-          { linear = 70, bias = false }, { norm = "batch" }, { neuron = "iaf", min_v_mem = -1.0 }, { dropout = 0.1 },
+          { linear = 70, bias = false }, { norm = "batch" }, { neuron = "iaf", min_v_mem = -1.0 }, { dropout = 0.5 },
           { linear = "classes", bias = false }, { norm = "batch" }, { readout = "sum" },
+        ]"#,
+    ),
+    (
+        "iaf that spikes once, bound",
+        r#"layers = [
+          { linear = 33 }, { neuron = "iaf", theta = 0.75, min_v_mem = -0.5, spike_fn = "single" },
+          { linear = 40 }, { neuron = "iaf", spike_fn = "single" },
+          { linear = "classes" }, { readout = "sum" },
         ]"#,
     ),
     (
@@ -52,8 +61,24 @@ pub(super) const NETWORKS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Compares a training step and an evaluation of a network.
-pub(super) fn check_layers(device: &Device, text: &str) -> Result<Verdict> {
+/// Name and network file of a check with layers as wide as those of `silif-ssc`.
+pub(super) const WIDE: (&str, &str) = (
+    "silif 2x512, norm, dropout, leaky",
+    r#"init_state = "uniform"
+    layers = [
+      { linear = 512, bias = false, init = "xavier" }, { norm = "batch" }, { neuron = "silif" }, { dropout = 0.5 },
+      { linear = 512, bias = false, init = "xavier" }, { norm = "batch" }, { neuron = "silif" }, { dropout = 0.5 },
+      { linear = "classes", bias = false }, { norm = "batch" }, { readout = "leaky" },
+    ]"#,
+);
+
+/// Compares a training step and an evaluation of a network. Gradients may differ by `tolerance`.
+pub(super) fn check_layers(
+    device: &Device,
+    precision: MatmulPrecision,
+    text: &str,
+    tolerance: f64,
+) -> Result<Verdict> {
     let case = Case { lengths: &[70, 31, 64, 1], steps: 70, ..REFERENCE };
     let batch = batch_of(&case);
     let layers = Layers::parse(text, &[]).expect("a network of the checks");
@@ -68,7 +93,7 @@ pub(super) fn check_layers(device: &Device, text: &str) -> Result<Verdict> {
     for scale in architecture.tensors().iter().filter(|tensor| tensor.kind == TensorKind::Scale) {
         network.parameters.flat_mut()[scale.range.clone()].fill(6.0);
     }
-    let mut gpu = GpuEngine::new(device, MatmulPrecision::Highest)?;
+    let mut gpu = GpuEngine::new(device, precision)?;
     let mut cpu = LayeredEngine::new(&network);
     let step = |engine: &mut dyn Engine| -> Result<_> {
         let mut gradient = Parameters::zeros(network.architecture().clone());
@@ -82,14 +107,15 @@ pub(super) fn check_layers(device: &Device, text: &str) -> Result<Verdict> {
     if step(&mut gpu)? != ours {
         return Ok(Err("the same step has other bits from run to run".into()));
     }
-    let mut apart = relative_difference(&ours.1, &theirs.1);
+    let mut apart = 0.0_f64;
     for tensor in network.architecture().tensors() {
         let [ours, theirs] = [&ours.2, &theirs.2].map(|of| &of.flat()[tensor.range.clone()]);
         // Below a norm, the gradient of a bias is 0, up to rounding on the CPU.
         let is_zero = ours.iter().all(|&g| g == 0.0) && theirs.iter().all(|&g| g.abs() < 1e-6);
         apart = apart.max(if is_zero { 0.0 } else { relative_difference(ours, theirs) });
     }
-    apart = apart.max(relative_difference(ours.2.statistics(), theirs.2.statistics()));
+    let mut results = relative_difference(&ours.1, &theirs.1);
+    results = results.max(relative_difference(ours.2.statistics(), theirs.2.statistics()));
     // With the statistics of the batch as running statistics, neurons spike about as often as in the training step.
     network.parameters.statistics_mut().copy_from_slice(theirs.2.statistics());
     let evaluated = [&mut gpu as &mut dyn Engine, &mut cpu].map(|engine| -> Result<_> {
@@ -104,7 +130,10 @@ pub(super) fn check_layers(device: &Device, text: &str) -> Result<Verdict> {
     if theirs.1.iter().any(|layer| layer.spikes.iter().all(|&spikes| spikes == 0)) {
         return Ok(Err("a layer is silent, so nothing was compared".into()));
     }
-    apart = apart.max(relative_difference(&ours.0, &theirs.0));
-    let words = format!("spikes equal, logits and gradients apart by {apart:.1e} at most, {TOLERANCE:.0e} allowed");
-    Ok(if apart <= TOLERANCE { Ok(words) } else { Err(words) })
+    results = results.max(relative_difference(&ours.0, &theirs.0));
+    let words = format!(
+        "spikes equal, logits apart by {results:.1e} at most, {TOLERANCE:.0e} allowed, gradients by {apart:.1e}, \
+         {tolerance:.0e} allowed"
+    );
+    Ok(if results <= TOLERANCE && apart <= tolerance { Ok(words) } else { Err(words) })
 }

@@ -115,8 +115,12 @@ pub fn check(device: &Device, quick: bool, mut each: impl FnMut(&CheckReport)) -
         let name = format!("a step, {precision:?} precision: {}", case.name).to_lowercase();
         add(name, check_step(device, precision, case, tolerance))?;
     }
-    for (name, text) in layers::NETWORKS {
-        add(format!("a step, other layers: {name}"), layers::check_layers(device, text))?;
+    let networks: Vec<_> = layers::NETWORKS.into_iter().chain((!quick).then_some(layers::WIDE)).collect();
+    for (precision, tolerance) in PRECISIONS {
+        for (name, text) in &networks {
+            let found = layers::check_layers(device, precision, text, tolerance);
+            add(format!("a step, {precision:?} precision, other layers: {name}").to_lowercase(), found)?;
+        }
     }
     add("dense frames".into(), check_inflation(device))?;
     add("the order of an epoch".into(), check_order(device))?;

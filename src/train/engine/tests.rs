@@ -7,19 +7,31 @@ use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{CpuEngine, Engine, Tracer, TrainingLoss};
+use crate::engine::{CpuEngine, Engine, LayeredEngine, Tracer, TrainingLoss};
 use crate::error::{Error, KernelError};
 use crate::kernel::isa::Isa;
 use crate::kernel::{TILE_WIDTH, Tile, iaf};
 use crate::learner::ClassWeights;
-use crate::network::{Iaf, Network, Parameters, Shape};
+use crate::network::{Iaf, Network, Parameters, Shape, SpikeFn};
 use crate::random::{self, relative_error, wide};
 
-const BOUNDS: [(&str, Option<f32>); 3] = [("none", None), ("-1.0", Some(-1.0)), ("-0.5", Some(-0.5))];
+/// Returns the neurons with this name in the goldens.
+fn neuron(name: &str) -> Iaf {
+    let (spike_fn, bound) = match name {
+        "single" => (SpikeFn::Single, "none"),
+        "single, -0.5" => (SpikeFn::Single, "-0.5"),
+        bound => (SpikeFn::Multi, bound),
+    };
+    let min_v_mem = if bound == "none" { None } else { Some(bound.parse().unwrap()) };
+    Iaf { min_v_mem, spike_fn, ..Iaf::default() }
+}
 
 fn host_engines(network: &Network) -> Vec<Box<dyn Engine>> {
     vec![
-        Box::new(CpuEngine::new(network)),
+        match network.layers().as_iaf() {
+            Some(_) => Box::new(CpuEngine::new(network)),
+            None => Box::new(LayeredEngine::new(network)),
+        },
         #[cfg(feature = "libtorch")]
         Box::new(LibtorchEngine::new(None).unwrap()),
     ]
@@ -91,10 +103,10 @@ fn one_layer_of_neurons() {
         let ((shape, x), (_, g)) = (golden.tensor(&format!("T{steps}/x")), golden.tensor(&format!("T{steps}/g")));
         let (batch, neurons) = (shape[0], shape[2]);
         assert_eq!(shape[1], steps);
-        for (bound, min_v_mem) in BOUNDS {
-            let neuron = Iaf { min_v_mem, ..Iaf::default() }.constants();
+        for name in ["none", "-1.0", "-0.5", "single", "single, -0.5"] {
+            let neuron = neuron(name).constants();
             let [spikes, potentials, dx] =
-                ["s", "v", "dx"].map(|kind| golden.tensor(&format!("T{steps}/{bound}/{kind}")).1);
+                ["s", "v", "dx"].map(|kind| golden.tensor(&format!("T{steps}/{name}/{kind}")).1);
             let (mut gradients, isas) = (Vec::new(), Isa::available());
             for (isa, sample) in isas.iter().flat_map(|isa| (0..batch).map(move |sample| (*isa, sample))) {
                 let at = |t: usize| (sample * steps + t) * neurons;
@@ -117,7 +129,7 @@ fn one_layer_of_neurons() {
                 }
             }
             let error = relative_error(gradients, &dx.repeat(isas.len()));
-            assert!(error < 1e-5, "T{steps}/{bound}: {error}");
+            assert!(error < 1e-5, "T{steps}/{name}: {error}");
         }
     }
 }
@@ -139,37 +151,37 @@ fn network(golden: &Golden, neuron: Iaf) -> Network {
     network
 }
 
-fn check_network(file: &str) {
+fn check_network(file: &str, neurons: &[&str]) {
     let golden = Golden::open(file);
     let (batch, steps) = golden.batch();
-    for (bound, min_v_mem) in &BOUNDS[..2] {
-        let network = network(&golden, Iaf { min_v_mem: *min_v_mem, ..Iaf::default() });
+    for name in neurons {
+        let network = network(&golden, neuron(name));
         let mut tracer = Tracer::new(&network);
         for layer in 0..3 {
-            let (shape, expected) = golden.tensor(&format!("{bound}/spikes.{}", 2 * layer + 1));
+            let (shape, expected) = golden.tensor(&format!("{name}/spikes.{}", 2 * layer + 1));
             for (sample, expected) in batch.frames.samples().zip(expected.chunks(shape[1] * shape[2])) {
                 let spikes = &tracer.run(sample, 0, steps).unwrap().spikes[layer];
                 let mut got = vec![0.0; expected.len()];
                 for t in 0..steps {
                     spikes.step(t).iter().for_each(|&(j, s)| got[t * shape[2] + j as usize] = f64::from(s));
                 }
-                assert!(got == expected, "{file}: spikes of layer {layer} with bound {bound}");
+                assert!(got == expected, "{file}: spikes of layer {layer}, {name}");
             }
         }
         for mut engine in host_engines(&network) {
-            golden.check_step(bound, &mut *engine, &network);
+            golden.check_step(name, &mut *engine, &network);
         }
     }
 }
 
 #[test]
 fn a_small_network() {
-    check_network("sinabs_net_small.safetensors");
+    check_network("sinabs_net_small.safetensors", &["none", "-1.0", "single"]);
 }
 
 #[test]
 fn the_reference_network() {
-    check_network("sinabs_net_reference.safetensors");
+    check_network("sinabs_net_reference.safetensors", &["none", "-1.0"]);
 }
 
 #[test]

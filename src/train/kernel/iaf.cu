@@ -21,15 +21,16 @@ __device__ __forceinline__ void for_each_quad(Each each) {
 }
 
 struct Neuron {
-    float theta, reciprocal, lower, peak, rate;
-    bool exact;
+    float theta, reciprocal, lower, peak, rate, silent;
+    bool exact, single;
 
     __device__ __forceinline__ explicit Neuron(const NeuronArgs& args)
         : theta(args.theta), reciprocal(args.reciprocal), lower(args.lower), peak(args.peak), rate(args.rate),
-          exact(args.exact != 0) {}
+          silent(args.largest_silent), exact(args.exact != 0), single(args.single != 0) {}
 
-    // Returns the number of spikes at v. It is NaN if v is NaN, so that the loss of a diverged network is NaN.
+    // Returns the number of spikes at v. It is at least 1 or NaN if v is NaN.
     __device__ __forceinline__ float spikes(float v) const {
+        if (single) return v <= silent ? 0.0f : 1.0f;
         float whole = truncf(exact ? v * reciprocal : v / theta);
         return v < 0.0f ? 0.0f : whole;
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! v[t] = u[t-1] + x[t]
-//! s[t] = trunc(v[t] / theta) if v[t] > 0 else 0             any number of spikes per time step
+//! s[t] = trunc(v[t] / theta) if v[t] > 0 else 0             any number of spikes per time step, or
+//! s[t] = 1 if v[t] >= theta else 0                          one at most
 //! u[t] = v[t] - theta * s[t]                                then max(u, m) if there is a lower bound m
 //!
 //! sigma(v)  = peak * exp(-rate * |v - theta|)               the surrogate of ds/dv
@@ -13,8 +14,8 @@
 //! the loss. g is dL/ds, which comes from the next layer. lambda is dL/dx. n\[t\] is 0 if v\[t\] - theta * s\[t\] is at
 //! or below the bound m, and otherwise 1.
 //!
-//! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), in which the gradient also flows through the
-//! subtraction of theta * s. The backward pass needs only v from the forward pass.
+//! This is Sinabs' IAF (MultiSpike or SingleSpike, MembraneSubtract, SingleExponential), in which the gradient also
+//! flows through the subtraction of theta * s. The backward pass needs only v from the forward pass.
 
 use crate::kernel::exp::exp;
 use crate::kernel::isa::for_each_isa;
@@ -28,6 +29,8 @@ pub(crate) struct Neuron {
     pub(crate) theta: f32,
     /// Lower bound m of the membrane potential, or `None` without a bound.
     pub(crate) min_v_mem: Option<f32>,
+    /// Whether a neuron spikes at most once per time step.
+    pub(crate) is_single: bool,
     /// Largest value of the surrogate gradient sigma. It is reached at v = theta.
     pub(crate) peak: f32,
     /// Decay rate of the surrogate gradient: sigma(v) = peak * exp(-rate * |v - theta|).
@@ -35,10 +38,21 @@ pub(crate) struct Neuron {
 }
 
 impl Neuron {
-    /// Returns the number of spikes at membrane potential `v`, or NaN for NaN.
+    /// Returns the number of spikes at membrane potential `v`. It is at least 1 or NaN for NaN.
     #[inline(always)]
     pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
-        v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
+        if self.is_single { self.single_spike(v) } else { v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc() }
+    }
+
+    /// Returns 0 for potentials below theta, and 1 for all others.
+    #[inline(always)]
+    fn single_spike<R: Real>(&self, v: R) -> R {
+        R::splat(1.0).zero_at_most(v, R::splat(self.largest_silent()))
+    }
+
+    /// Returns the largest number below theta.
+    pub(crate) fn largest_silent(&self) -> f32 {
+        self.theta.next_down()
     }
 
     /// Whether v / theta and v * (1 / theta) have the same bits for every v.
@@ -53,11 +67,15 @@ for_each_isa! {
     /// `v[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t. Bit j of
     /// `fired[t * tiles + tile]` is set if this neuron spikes.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
-        match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
-            (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),
-            (false, false) => forward_tiles::<V, false, false>(neuron, v, stride, steps, fired),
-            (true, true) => forward_tiles::<V, true, true>(neuron, v, stride, steps, fired),
-            (true, false) => forward_tiles::<V, true, false>(neuron, v, stride, steps, fired),
+        let zero = V::splat(0.0);
+        if neuron.is_single {
+            forward_tiles::<V>(neuron, v, stride, steps, fired, |v| neuron.single_spike(v));
+        } else if neuron.has_exact_reciprocal() {
+            let reciprocal = V::splat(1.0 / neuron.theta);
+            forward_tiles::<V>(neuron, v, stride, steps, fired, |v| v.mul(reciprocal).at_least(zero).trunc());
+        } else {
+            let theta = V::splat(neuron.theta);
+            forward_tiles::<V>(neuron, v, stride, steps, fired, |v| v.div(theta).at_least(zero).trunc());
         }
     }
 
@@ -89,37 +107,55 @@ pub(crate) fn ends_finite(neuron: &Neuron, v: &[Tile], stride: usize, steps: usi
     last.all(|v| v.iter().all(|&v| is_fine(v)))
 }
 
-/// Does the work of [`forward`], two tiles of neurons at a time.
+/// Does the work of [`forward`]. `spikes` returns the number of spikes at a potential.
 #[inline(always)]
-fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
+fn forward_tiles<V: F32x16>(
     neuron: &Neuron,
     v: &mut [Tile],
     stride: usize,
     steps: usize,
     fired: &mut [u32],
+    spikes: impl Fn(V) -> V + Copy,
+) {
+    if neuron.min_v_mem.is_some() {
+        forward_pairs::<V, true>(neuron, v, stride, steps, fired, spikes);
+    } else {
+        forward_pairs::<V, false>(neuron, v, stride, steps, fired, spikes);
+    }
+}
+
+/// Goes through the steps of two tiles of neurons at a time.
+#[inline(always)]
+fn forward_pairs<V: F32x16, const BOUNDED: bool>(
+    neuron: &Neuron,
+    v: &mut [Tile],
+    stride: usize,
+    steps: usize,
+    fired: &mut [u32],
+    spikes: impl Fn(V) -> V + Copy,
 ) {
     let tiles = v.len() / stride.max(1);
     for (pair, columns) in v.chunks_mut(2 * stride.max(1)).enumerate() {
         let fired = fired.get_mut(2 * pair..).unwrap_or_default();
         let (first, second) = columns.split_at_mut(stride);
         if second.is_empty() {
-            forward_steps::<V, BOUNDED, RECIPROCAL, 1>(neuron, [&mut first[..steps]], fired, tiles);
+            forward_steps::<V, BOUNDED, 1>(neuron, [&mut first[..steps]], fired, tiles, spikes);
         } else {
             let columns = [&mut first[..steps], &mut second[..steps]];
-            forward_steps::<V, BOUNDED, RECIPROCAL, 2>(neuron, columns, fired, tiles);
+            forward_steps::<V, BOUNDED, 2>(neuron, columns, fired, tiles, spikes);
         }
     }
 }
 
 #[inline(always)]
-fn forward_steps<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool, const N: usize>(
+fn forward_steps<V: F32x16, const BOUNDED: bool, const N: usize>(
     neuron: &Neuron,
     columns: [&mut [Tile]; N],
     fired: &mut [u32],
     tiles: usize,
+    spikes: impl Fn(V) -> V,
 ) {
-    let (theta, take) = (V::splat(neuron.theta), V::splat(-neuron.theta));
-    let reciprocal = V::splat(1.0 / neuron.theta);
+    let take = V::splat(-neuron.theta);
     let lower = V::splat(neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY));
     let mut u = [[V::splat(0.0); 2]; N];
     let steps = columns.iter().map(|column| column.len()).min().unwrap_or(0);
@@ -128,8 +164,7 @@ fn forward_steps<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool, const N
             let mut mask = 0;
             for (half, v) in halves_mut(&mut columns[n][t]).into_iter().enumerate() {
                 let before = u[n][half].add(V::load(v));
-                let ratio = if RECIPROCAL { before.mul(reciprocal) } else { before.div(theta) };
-                let spikes = ratio.at_least(V::splat(0.0)).trunc();
+                let spikes = spikes(before);
                 let after = take.mul_add(spikes, before);
                 u[n][half] = if BOUNDED { after.at_least(lower) } else { after };
                 before.store(v);
@@ -174,6 +209,15 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
 pub(crate) mod reference {
     use super::Neuron;
 
+    fn spikes(neuron: &Neuron, v: f64) -> f64 {
+        let theta = f64::from(neuron.theta);
+        match neuron.is_single {
+            true => f64::from(v >= theta),
+            false if v > 0.0 => (v / theta).trunc(),
+            false => 0.0,
+        }
+    }
+
     /// Returns the spike count and the membrane potential at each time step. `x` is the input current.
     pub(crate) fn forward(neuron: &Neuron, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let theta = f64::from(neuron.theta);
@@ -181,7 +225,7 @@ pub(crate) mod reference {
         let (mut spikes, mut potentials) = (Vec::new(), Vec::new());
         for x in x {
             let v = u + x;
-            let s = if v > 0.0 { (v / theta).trunc() } else { 0.0 };
+            let s = self::spikes(neuron, v);
             u = v - theta * s;
             if let Some(m) = neuron.min_v_mem {
                 u = u.max(f64::from(m));
@@ -199,8 +243,8 @@ pub(crate) mod reference {
         let mut next = 0.0;
         for t in (0..v.len()).rev() {
             let sigma = f64::from(neuron.peak) * (-f64::from(neuron.rate) * (v[t] - theta).abs()).exp();
-            let s = if v[t] > 0.0 { (v[t] / theta).trunc() } else { 0.0 };
-            let open = neuron.min_v_mem.is_none_or(|m| v[t] - theta * s > f64::from(m));
+            let after = v[t] - theta * spikes(neuron, v[t]);
+            let open = neuron.min_v_mem.is_none_or(|m| after > f64::from(m));
             next = sigma * g[t] + if open { (1.0 - theta * sigma) * next } else { 0.0 };
             lambda[t] = next;
         }

@@ -181,8 +181,12 @@ kernel_structs! {
         pub(crate) peak: f32,
         /// Decay rate of the surrogate gradient: sigma(v) = peak * exp(-rate * |v - theta|).
         pub(crate) rate: f32,
+        /// Largest number below theta.
+        pub(crate) largest_silent: f32,
         /// 1 if v * (1 / theta) and v / theta have the same bits for every v.
         pub(crate) exact: u32,
+        /// 1 if a neuron spikes at most once per time step.
+        pub(crate) single: u32,
     }
 
     /// Arguments of `iaf_forward_cells` and `iaf_forward_input` (first layer), and of `iaf_forward` (other layers).
@@ -364,7 +368,9 @@ impl From<&Neuron> for NeuronArgs {
             lower: neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY),
             peak: neuron.peak,
             rate: neuron.rate,
+            largest_silent: neuron.largest_silent(),
             exact: neuron.has_exact_reciprocal().into(),
+            single: neuron.is_single.into(),
         }
     }
 }

@@ -69,9 +69,10 @@ proptest! {
         bound in random::bounds(),
         theta in prop_oneof![Just(1.0f32), Just(0.5), Just(0.75), Just(1.5)],
         scale in prop_oneof![Just(1), Just(8), Just(1000)],
+        is_single: bool,
     ) {
         // Currents on a dyadic grid: float32 is exact.
-        let neuron = neuron(bound, theta);
+        let neuron = Neuron { is_single, ..neuron(bound, theta) };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let x: Vec<Tile> = (0..tiles * steps).map(|_| {
             std::array::from_fn(|_| rng.random_range(-40 * scale..=44 * scale) as f32 / 64.0)

@@ -25,7 +25,7 @@ pub(super) struct Entry<'a> {
 }
 
 /// Returns the number of the line, from 1, that has the byte with the index `byte`.
-pub(super) fn line_at(text: &str, byte: usize) -> usize {
+pub(crate) fn line_at(text: &str, byte: usize) -> usize {
     text.as_bytes()[..byte.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 

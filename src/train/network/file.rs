@@ -24,7 +24,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::kernel::dropout::DROPOUT;
 use crate::network::entry::{Entry, NetworkFault, line_at};
-use crate::network::iaf::Iaf;
+use crate::network::iaf::{Iaf, SpikeFn};
 use crate::network::layers::{
     Dropout, Hidden, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout,
 };
@@ -232,6 +232,9 @@ fn neuron(entry: &mut Entry<'_>) -> Result<Neuron> {
                     grad_width: entry.positive("grad_width", surrogate.grad_width)?,
                     grad_scale: entry.positive("grad_scale", surrogate.grad_scale)?,
                 },
+                spike_fn: entry
+                    .choice("spike_fn", &[("multi", SpikeFn::Multi), ("single", SpikeFn::Single)])?
+                    .unwrap_or_default(),
             })
         }
         Kind::Lif => {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::iaf::Neuron;
 use crate::network::surrogate::SingleExponential;
 
-/// Constants of integrate-and-fire neurons without leak. A neuron can spike several times per time step. Each spike
-/// subtracts the threshold theta from the membrane potential.
+/// Constants of integrate-and-fire neurons without leak. Each spike subtracts the threshold theta from the membrane
+/// potential.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Iaf {
     /// Spike threshold theta, a positive number.
@@ -15,12 +15,27 @@ pub struct Iaf {
     pub min_v_mem: Option<f32>,
     /// Surrogate gradient: the backward pass uses it instead of the derivative of the spike count.
     pub surrogate: SingleExponential,
+    /// How often a neuron can spike per time step. A model file describes neurons with another than the default in its
+    /// list of layers, so that versions without this setting refuse the file.
+    #[serde(skip)]
+    pub spike_fn: SpikeFn,
+}
+
+/// How often an integrate-and-fire neuron can spike per time step, with Sinabs' names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpikeFn {
+    /// `MultiSpike`: as often as theta fits into the membrane potential.
+    #[default]
+    Multi,
+    /// `SingleSpike`: once, if the membrane potential is theta or more.
+    Single,
 }
 
 impl Default for Iaf {
-    /// Returns the defaults of Sinabs: a threshold of 1, no lower bound, and the default surrogate gradient.
+    /// Returns the defaults of Sinabs: a threshold of 1, no lower bound, the default surrogate gradient, and several
+    /// spikes per time step.
     fn default() -> Iaf {
-        Iaf { theta: 1.0, min_v_mem: None, surrogate: SingleExponential::default() }
+        Iaf { theta: 1.0, min_v_mem: None, surrogate: SingleExponential::default(), spike_fn: SpikeFn::Multi }
     }
 }
 
@@ -40,6 +55,7 @@ impl Iaf {
         Neuron {
             theta: self.theta,
             min_v_mem: self.min_v_mem,
+            is_single: self.spike_fn == SpikeFn::Single,
             peak: self.surrogate.grad_scale / width,
             rate: 1.0 / width,
         }

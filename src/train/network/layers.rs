@@ -1,6 +1,6 @@
 //! The layers of a network, from the input to the readout, without the sizes of input and output.
 
-use crate::network::iaf::Iaf;
+use crate::network::iaf::{Iaf, SpikeFn};
 use crate::network::neuron::Neuron;
 use crate::network::surrogate::SingleExponential;
 
@@ -165,8 +165,9 @@ impl Layers {
         }
     }
 
-    /// Returns the constants of the neurons if [`Layers::iaf`] can make these layers, and `None` for other layers,
-    /// which [`CpuEngine`](crate::engine::CpuEngine) cannot compute.
+    /// Returns the constants of the neurons if [`Layers::iaf`] can make these layers and the neurons spike any number
+    /// of times per time step. Returns `None` for other layers, which [`CpuEngine`](crate::engine::CpuEngine) cannot
+    /// compute.
     pub fn as_iaf(&self) -> Option<Iaf> {
         let neuron = match self.hidden.first() {
             Some(Hidden { neuron: Neuron::Iaf(neuron), .. }) => *neuron,
@@ -174,7 +175,8 @@ impl Layers {
             None => Iaf::default(),
         };
         let sizes: Vec<usize> = self.hidden.iter().map(|layer| layer.neurons).collect();
-        (*self == Layers::iaf(&sizes, neuron)).then_some(neuron)
+        let is_plain = neuron.spike_fn == SpikeFn::Multi && *self == Layers::iaf(&sizes, neuron);
+        is_plain.then_some(neuron)
     }
 
     /// Returns a short text for messages: what these layers have that [`Layers::iaf`] doesn't have. Example: "norm,
@@ -199,6 +201,8 @@ impl Layers {
                 .filter(|iaf| iaf.surrogate != SingleExponential::default())
                 .map(|_| "iaf with another surrogate gradient".into()),
         );
+        let is_single = |iaf: &Iaf| iaf.spike_fn == SpikeFn::Single;
+        words.extend(first.filter(is_single).map(|_| "iaf that spikes once per step".into()));
         words.extend(other.map(|layer| format!("iaf with other settings in layer {layer}")));
         let mut linears = self.hidden.iter().map(|layer| &layer.linear).chain([&self.readout.linear]);
         words.extend((!linears.all(is_plain)).then(|| "linear without bias or with xavier weights".into()));

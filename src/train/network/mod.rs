@@ -28,7 +28,8 @@ mod tensors;
 mod text;
 
 pub use entry::NetworkFault;
-pub use iaf::Iaf;
+pub(crate) use entry::line_at;
+pub use iaf::{Iaf, SpikeFn};
 pub use layers::{
     Dropout, Hidden, HiddenSizes, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout,
 };

@@ -2,7 +2,7 @@
 //!
 //! | neuron | one time step, for a current x |
 //! |---|---|
-//! | iaf | v = u + x; s = trunc(v / theta) if v > 0 else 0; u = v - theta s |
+//! | iaf | v = u + x; s = trunc(v / theta) if v > 0 else 0, or once at most: 1 if v >= theta else 0; u = v - theta s |
 //! | lif | u = alpha r + (1 - alpha) x |
 //! | cuba-lif | i = alpha i + x; u = beta r + i |
 //! | adlif | w = beta w + a u + b s; u = alpha (u - s) + (1 - alpha) (x - w) |
@@ -16,7 +16,7 @@
 //! r is u - s with the soft reset, and u (1 - s) with the hard reset. Except for iaf, s is 1 if u > 1, else 0. In
 //! c-silif, u is 2 Re z.
 //!
-//! Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), NIR (cuba-lif).
+//! Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), Synaptic of snnTorch (cuba-lif).
 
 use crate::kernel::cell::Cell;
 pub use crate::kernel::cell::{Reset, Surrogate};

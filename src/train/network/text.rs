@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::network::iaf::SpikeFn;
 use crate::network::layers::{Dropout, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Readout};
 use crate::network::neuron::{Neuron, Reset, Surrogate};
 
@@ -111,6 +112,9 @@ fn neuron(of: &Neuron) -> Keys {
             keys.extend(of.min_v_mem.map(|bound| ("min_v_mem", number(bound))));
             keys.push(("grad_width", number(of.surrogate.grad_width)));
             keys.push(("grad_scale", number(of.surrogate.grad_scale)));
+            if of.spike_fn == SpikeFn::Single {
+                keys.push(("spike_fn", quoted("single")));
+            }
         }
         Neuron::Lif(of) => {
             keys.extend(surrogate(&of.surrogate));

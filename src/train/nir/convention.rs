@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::network::Reset;
+use crate::network::{Iaf, Reset, SpikeFn};
 
 /// The program that reads a file or wrote it. It decides what the numbers in the file mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,33 @@ impl Convention {
                 let expected = "the duration of a time step in seconds, which the recipe of the run doesn't give";
                 Err(Error::usage("dt", expected, "none"))
             }
+        }
+    }
+
+    /// Refuses integrate-and-fire neurons without leak that the program cannot compute. `what` names their layer.
+    pub(super) fn check_iaf(self, what: &str, neuron: &Iaf) -> Result<()> {
+        let refuse = |expected: &str, got: &str| Err(Error::usage(what, expected, got));
+        let bound = |bound: Option<f32>| bound.map_or("no bound".into(), |bound| format!("min_v_mem = {bound:?}"));
+        match (self, neuron.spike_fn) {
+            (Convention::Sinabs, SpikeFn::Multi) if neuron.min_v_mem == Some(-neuron.theta) => Ok(()),
+            (Convention::Sinabs, SpikeFn::Multi) => {
+                let expected = format!("min_v_mem = {:?}, the bound that Sinabs' importer sets", -neuron.theta);
+                refuse(&expected, &bound(neuron.min_v_mem))
+            }
+            (Convention::Sinabs, SpikeFn::Single) => {
+                refuse("spike_fn = \"multi\", the only one of Sinabs' importer", "spike_fn = \"single\"")
+            }
+            (Convention::Nir, SpikeFn::Single) if neuron.min_v_mem.is_none() => Ok(()),
+            (Convention::Nir, SpikeFn::Single) => refuse("no lower bound, which NIR has not", &bound(neuron.min_v_mem)),
+            (Convention::Nir, SpikeFn::Multi) => refuse(
+                "lif, cuba-lif, iaf with spike_fn = \"single\", or --convention sinabs: neurons of NIR spike at most once \
+                 per time step",
+                "iaf, whose neurons spike several times",
+            ),
+            (Convention::SnnTorch, _) => refuse(
+                "lif or cuba-lif: snnTorch's importer makes neurons that leak from IF",
+                "iaf, which does not leak",
+            ),
         }
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::kernel::norm::EPS;
-use crate::network::{Architecture, InitState, Model, Network, Neuron, Readout, Reset, Tensor, TensorKind};
+use crate::network::{
+    Architecture, Hidden, InitState, Model, Network, Neuron, Readout, Reset, SpikeFn, Tensor, TensorKind,
+};
 use crate::nir::convention::Convention;
 use crate::nir::graph::{Graph, Node};
 
@@ -65,7 +67,12 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
     };
     nodes.push(("output".into(), Node::new("Output").with("shape", vec![architecture.shape.classes as f32])));
     notes.push(format!("the logits are the {word} over time of the graph's outputs, which NIR cannot say"));
-    let is_multi_spike = layers.hidden.iter().any(|layer| matches!(layer.neuron, Neuron::Iaf(_)));
+    let spikes = |layer: &Hidden| if let Neuron::Iaf(of) = layer.neuron { Some(of.spike_fn) } else { None };
+    let mut spike_fns = layers.hidden.iter().filter_map(spikes);
+    let is_multi_spike = spike_fns.clone().any(|spike_fn| spike_fn == SpikeFn::Multi);
+    if spike_fns.any(|spike_fn| spike_fn == SpikeFn::Single) {
+        notes.push("neurons of IF spike above the threshold: here they spike also exactly at it".into());
+    }
     if is_multi_spike {
         notes.push("the neurons spike several times per step, which NIR cannot say but Sinabs' importer does".into());
     }
@@ -93,11 +100,12 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
     Ok((Graph { version: version.into(), nodes, metadata }, notes))
 }
 
-/// Returns the reset that the neurons are set to, or `None` for neurons without this setting.
+/// Returns what a spike does, or `None` for neurons that NIR has not.
 fn reset(neuron: &Neuron) -> Option<Reset> {
     match neuron {
         Neuron::Lif(of) => Some(of.reset),
         Neuron::CubaLif(of) => Some(of.reset),
+        Neuron::Iaf(_) => Some(Reset::Soft),
         _ => None,
     }
 }
@@ -108,6 +116,9 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
     let layer = &network.layers().hidden[i];
     let (what, n) = (format!("layer {}", i + 1), layer.neurons);
     let ones = |value: f32| vec![value; n];
+    if let Neuron::Iaf(of) = &layer.neuron {
+        convention.check_iaf(&what, of)?;
+    }
     if let Some((reset, only)) = reset(&layer.neuron).zip(convention.reset()).filter(|(reset, only)| reset != only) {
         let word = |reset| if reset == Reset::Soft { "soft" } else { "hard" };
         let expected = format!("reset = {:?}, the only one of this importer", word(only));
@@ -118,16 +129,10 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
         if is_hard && convention == Convention::Nir { node.with("v_reset", ones(0.0)) } else { node }
     };
     match &layer.neuron {
-        Neuron::Iaf(of) if convention == Convention::Sinabs && of.min_v_mem == Some(-of.theta) => {
-            Ok((Node::new("IF").with("r", ones(1.0)).with("v_threshold", ones(of.theta)), Vec::new()))
-        }
-        Neuron::Iaf(of) if convention == Convention::Sinabs => {
-            let expected = format!("min_v_mem = {:?}, the bound that Sinabs' importer sets", -of.theta);
-            Err(Error::usage(what, expected, of.min_v_mem.map_or("no bound".into(), |bound| format!("{bound:?}"))))
-        }
-        Neuron::Iaf(_) => {
-            let expected = "lif or cuba-lif, or --convention sinabs: neurons of NIR spike at most once per time step";
-            Err(Error::usage(what, expected, "iaf, whose neurons spike several times"))
+        Neuron::Iaf(of) => {
+            // NIR's equation multiplies the input by R and the duration of a time step.
+            let r = if convention == Convention::Nir { 1.0 / convention.time_step(dt)? } else { 1.0 };
+            Ok((Node::new("IF").with("r", ones(r as f32)).with("v_threshold", ones(of.theta)), Vec::new()))
         }
         Neuron::Lif(of) => {
             let (dt, alphas) = (convention.time_step(dt)?, effective(network, i)[0].clone());

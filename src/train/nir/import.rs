@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::{BaseFault, Error, Result};
 use crate::network::{
     Architecture, CubaLif, Hidden, Iaf, InitState, Layers, Lif, LinearInit, LinearLayer, Model, Network, Neuron,
-    Output, Readout, Reset, TensorKind,
+    Output, Readout, Reset, SpikeFn, TensorKind,
 };
 use crate::nir::convention::Convention;
 use crate::nir::graph::{Graph, Node};
@@ -134,23 +134,36 @@ fn neurons(
     n: usize,
 ) -> Result<Neurons> {
     let of = |name: &str| numbers(what, node, name, n);
+    let is_reset = node.arrays.contains_key("v_reset");
+    // Without v_reset, versions up to 1.0.4 subtract the threshold, and later versions set the potential to 0.
+    let hard = if is_reset || version_of(version) > [1, 0, 4] { Reset::Hard } else { Reset::Soft };
     if node.kind == "IF" {
-        if convention != Convention::Sinabs {
-            let expected =
-                "LIF or CubaLIF, or --convention sinabs: our iaf spikes several times per time step, as Sinabs'";
-            return Err(Error::usage(what, expected, "IF, which spikes at most once"));
-        }
         let (theta, r) = (of("v_threshold")?, of("r")?);
         let first = theta[0];
         if theta.iter().any(|&other| other != first || other <= 0.0) {
             return Err(wrong(what, "v_threshold", "one positive number for all neurons", "others"));
         }
-        if r.iter().any(|&r| r != 1.0) {
-            return Err(wrong(what, "r", "1, because Sinabs' importer doesn't read it", "others"));
-        }
         let theta = first as f32;
-        let neuron = Neuron::Iaf(Iaf { theta, min_v_mem: Some(-theta), ..Iaf::default() });
-        return Ok(Neurons { neuron, learned: Vec::new(), gain: vec![1.0; n] });
+        let (iaf, gain) = match convention {
+            Convention::Nir if hard == Reset::Hard => {
+                let expected = "a spike that subtracts the threshold, as in nir 1.0.4";
+                return Err(Error::usage(what, expected, "IF of a later version, where it resets the potential"));
+            }
+            Convention::Nir => {
+                let dt = convention.time_step(dt)?;
+                let iaf = Iaf { theta, spike_fn: SpikeFn::Single, ..Iaf::default() };
+                (iaf, r.iter().map(|r| r * dt).collect())
+            }
+            Convention::Sinabs if r.iter().any(|&r| r != 1.0) => {
+                return Err(wrong(what, "r", "1, because Sinabs' importer doesn't read it", "others"));
+            }
+            Convention::Sinabs => (Iaf { theta, min_v_mem: Some(-theta), ..Iaf::default() }, vec![1.0; n]),
+            Convention::SnnTorch => {
+                let expected = "LIF or CubaLIF: snnTorch's importer makes neurons that leak from IF";
+                return Err(Error::usage(what, expected, "IF, which does not leak"));
+            }
+        };
+        return Ok(Neurons { neuron: Neuron::Iaf(iaf), learned: Vec::new(), gain });
     }
     let is_cuba = node.kind == "CubaLIF";
     if !is_cuba && node.kind != "LIF" || is_cuba && convention == Convention::Sinabs {
@@ -159,12 +172,9 @@ fn neurons(
     if of("v_leak")?.iter().any(|&leak| leak != 0.0) {
         return Err(wrong(what, "v_leak", "0", "others"));
     }
-    let is_reset = node.arrays.contains_key("v_reset");
     if is_reset && of("v_reset")?.iter().any(|&reset| reset != 0.0) {
         return Err(wrong(what, "v_reset", "0", "others"));
     }
-    // Without v_reset, versions up to 1.0.4 subtract the threshold, and later versions set the potential to 0.
-    let hard = if is_reset || version_of(version) > [1, 0, 4] { Reset::Hard } else { Reset::Soft };
     let reset = convention.reset().unwrap_or(hard);
     let (theta, r, dt) = (of("v_threshold")?, of("r")?, convention.time_step(dt)?);
     if theta.iter().any(|&theta| theta <= 0.0 || !theta.is_finite()) {

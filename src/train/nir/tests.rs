@@ -7,10 +7,17 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::network::{
     Architecture, CubaLif, Hidden, Iaf, InitState, Layers, Lif, LinearInit, LinearLayer, Model, Network, Neuron, Norm,
-    Output, Readout, Reset, Silif, from_bytes, to_bytes,
+    Output, Readout, Reset, Silif, SingleExponential, SpikeFn, from_bytes, to_bytes,
 };
 use crate::nir::convention::Convention;
 use crate::nir::{export, import};
+
+const SINGLE: Iaf = Iaf {
+    theta: 0.5,
+    min_v_mem: None,
+    surrogate: SingleExponential { grad_width: 0.5, grad_scale: 1.0 },
+    spike_fn: SpikeFn::Single,
+};
 
 fn model(neuron: Neuron, norm: Option<Norm>, bias: bool) -> Model {
     let linear = LinearLayer { bias, init: LinearInit::Uniform };
@@ -33,6 +40,7 @@ fn neurons() -> Vec<Neuron> {
         all.push(Neuron::CubaLif(CubaLif { reset, ..CubaLif::default() }));
     }
     all.push(Neuron::Iaf(Iaf { theta: 0.5, min_v_mem: Some(-0.5), ..Iaf::default() }));
+    all.push(Neuron::Iaf(SINGLE));
     all
 }
 
@@ -60,7 +68,8 @@ fn a_graph_comes_back_as_the_network_that_it_was() {
                 let after = import::model(Path::new("x"), &graph, convention, Some(0.004), 9).unwrap();
                 assert_eq!(after.classes, before.classes);
                 if matches!(neuron, Neuron::Iaf(_)) {
-                    let again = export::graph(&after, convention, None).unwrap().0;
+                    assert!(after.network.layers().hidden.iter().all(|layer| layer.neuron == neuron));
+                    let again = export::graph(&after, convention, Some(0.004)).unwrap().0;
                     assert_eq!(again.nodes, graph.nodes);
                 } else {
                     // Folded norms and gains are rounded to float32 once more.
@@ -77,7 +86,8 @@ fn a_graph_comes_back_as_the_network_that_it_was() {
             }
         }
     }
-    assert_eq!(compared, 2 * (6 + 2 + 1 + 3)); // nir: all but iaf; sinabs: soft lif, iaf; snntorch: hard ones
+    // nir: all but iaf with several spikes; sinabs: soft lif, iaf with several; snntorch: hard ones.
+    assert_eq!(compared, 2 * (6 + 1 + 2 + 1 + 3));
 }
 
 #[test]
@@ -138,6 +148,11 @@ fn what_nir_has_not_is_refused_with_the_reason() {
     refuse(&of(Neuron::Silif(Silif::default())), Convention::Nir, &["layer 1: expected neurons that NIR has", "silif"]);
     refuse(&of(Neuron::Iaf(Iaf::default())), Convention::Nir, &["spike at most once per time step", "several times"]);
     refuse(&of(Neuron::Iaf(Iaf::default())), Convention::Sinabs, &["min_v_mem = -1.0", "no bound"]);
+    refuse(&of(Neuron::Iaf(Iaf::default())), Convention::SnnTorch, &["layer 1", "leak from IF"]);
+    refuse(&of(Neuron::Iaf(SINGLE)), Convention::Sinabs, &["spike_fn = \"multi\"", "\"single\""]);
+    refuse(&of(Neuron::Iaf(SINGLE)), Convention::SnnTorch, &["layer 1", "leak from IF"]);
+    let bounded = Iaf { min_v_mem: Some(-1.0), ..SINGLE };
+    refuse(&of(Neuron::Iaf(bounded)), Convention::Nir, &["no lower bound", "min_v_mem = -1.0"]);
     refuse(&of(Neuron::CubaLif(CubaLif::default())), Convention::Sinabs, &["no cuba-lif"]);
     refuse(&of(Neuron::Lif(Lif::default())), Convention::SnnTorch, &["reset = \"hard\"", "\"soft\""]);
     let mut recurrent = of(Neuron::Lif(Lif::default())).network.layers().clone();
@@ -169,7 +184,16 @@ fn what_nir_has_not_is_refused_with_the_reason() {
     refuse(&set("v_leak", 0.1), "v_leak: expected 0");
     refuse(&set("v_threshold", -1.0), "v_threshold: expected positive numbers");
     refuse(&set("tau", -1.0), "tau: expected time constants");
-    refuse(&|graph| graph.nodes[2].1.kind = "IF".into(), "at most once");
+    let to_if = |graph: &mut crate::nir::graph::Graph| graph.nodes[2].1.kind = "IF".into();
+    let later = |graph: &mut crate::nir::graph::Graph| {
+        to_if(graph);
+        graph.version = "1.0.8".into();
+    };
+    refuse(&later, "a spike that subtracts the threshold, as in nir 1.0.4");
+    let mut leaky = graph.clone();
+    to_if(&mut leaky);
+    let error = import::model(Path::new("x.nir"), &leaky, Convention::SnnTorch, None, 9).unwrap_err().to_string();
+    assert!(error.contains("leak from IF"), "{error}");
     refuse(&|graph| graph.nodes[1].1.kind = "Conv2d".into(), "Conv2d");
     refuse(&|graph| drop(graph.nodes[1].1.arrays.remove("bias")), "bias: expected an array, got none");
     let turned = |graph: &mut crate::nir::graph::Graph| {

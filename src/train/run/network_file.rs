@@ -65,7 +65,7 @@ impl NetworkFile {
         let document = DeTable::parse(text).map_err(refused)?;
         let mut tables: Table = toml::from_str(text).map_err(refused)?;
         let training = match (tables.remove(TRAINING), table_at(document.get_ref(), TRAINING)) {
-            (Some(toml::Value::Table(table)), Some(document)) => options_of(path, document, table)?,
+            (Some(toml::Value::Table(table)), Some(document)) => options_of(path, text, document, table)?,
             (Some(other), _) => {
                 let what = format!("{}: {TRAINING}", path.display());
                 return Err(Error::usage(what, "a table of options of fit, such as lr = 0.01", other.to_string()));
@@ -101,7 +101,7 @@ mod tests {
     fn every_preset_has_layers_and_training_settings() {
         for preset in Preset::ALL {
             let file = NetworkFile::preset(preset.name).unwrap();
-            assert!(file.training.iter().any(|(name, _)| name == "lr"), "{}", preset.name);
+            assert!(file.training.iter().any(|option| option.name == "lr"), "{}", preset.name);
         }
         let error = NetworkFile::preset("silif").unwrap_err().to_string();
         assert_eq!(error, "preset: expected post, lif, radlif, silif-ssc, silif-shd, c-silif-shd, got silif");
@@ -128,6 +128,10 @@ mod tests {
             (
                 "{ linear = 3 },\n{ neuron = \"iaf\", theta = 0.5,\n min_v_mem = 0.5 },",
                 "line 4: expected min_v_mem = a number below theta = 0.5, got 0.5",
+            ),
+            (
+                "{ linear = 3 },\n{ neuron = \"iaf\", spike_fn = \"double\" },",
+                "line 3: expected spike_fn = \"multi\" or \"single\", got \"double\"",
             ),
             ("{ linear = 3 },\n{ neuron = \"gru\" },", "line 3: expected neuron = \"iaf\" or \"lif\" or"),
             (

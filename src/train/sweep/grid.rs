@@ -48,12 +48,12 @@ impl Sweep {
     /// - [`Usage`](tonic_base::Error::Usage) if the file is not TOML or not a sweep, if a list is empty or has a value
     ///   twice, or if there are more than 10,000 runs
     pub fn read(spec: &Path) -> Result<Sweep> {
-        let (plain, varied) = read_toml(spec, |document, mut table| {
+        let (plain, varied) = read_toml(spec, |text, document, mut table| {
             let varied = match (table.remove(VARY), table_at(document, VARY)) {
-                (Some(Value::Table(table)), Some(document)) => options_of(spec, document, table)?,
+                (Some(Value::Table(table)), Some(document)) => options_of(spec, text, document, table)?,
                 _ => Vec::new(),
             };
-            Ok((options_of(spec, document, table)?, varied))
+            Ok((options_of(spec, text, document, table)?, varied))
         })?;
         let refused = |key: &str, expected: &str, got: String| {
             Err(Error::usage(format!("{}: {key}", spec.display()), expected, got))
@@ -61,19 +61,20 @@ impl Sweep {
         if varied.is_empty() {
             return refused("[vary]", "a table of lists, such as seed = [1, 2, 3]", "none".into());
         }
-        let mut axes: Vec<(&str, &[Value])> = Vec::new();
-        for (name, value) in &varied {
-            let key = format!("vary.{}", name.replace('_', "-"));
+        let mut axes: Vec<(&RunOption, &[Value])> = Vec::new();
+        for option in &varied {
+            let key = format!("line {}: vary.{}", option.line, option.key());
+            let value = &option.value;
             let Some(values) = value.as_array().filter(|values| !values.is_empty()) else {
                 return refused(&key, "a list of values", value.to_string());
             };
             if let Some(twice) = values.iter().enumerate().find(|&(i, value)| values[..i].contains(value)) {
                 return refused(&key, "values that differ", format!("{} twice", twice.1));
             }
-            if plain.iter().any(|(other, _)| other == name) {
+            if plain.iter().any(|other| other.name == option.name) {
                 return refused(&key, "it once, for all runs or in [vary]", "it in both".into());
             }
-            axes.push((name, values));
+            axes.push((option, values));
         }
         let count = axes.iter().try_fold(1_usize, |count, (_, values)| count.checked_mul(values.len()));
         let Some(count) = count.filter(|&count| count <= MOST_RUNS) else {
@@ -84,12 +85,12 @@ impl Sweep {
         let run = |number: usize| {
             let mut rest = number;
             let mut picked: Vec<RunOption> = Vec::new();
-            for (name, values) in axes.iter().rev() {
-                picked.push(((*name).into(), values[rest % values.len()].clone()));
+            for (option, values) in axes.iter().rev() {
+                picked.push(RunOption { value: values[rest % values.len()].clone(), ..(*option).clone() });
                 rest /= values.len();
             }
             picked.reverse();
-            let words = picked.iter().map(|(name, value)| format!("-{}{}", name.replace('_', "-"), word(value)));
+            let words = picked.iter().map(|option| format!("-{}{}", option.key(), word(&option.value)));
             let name = format!("{:0digits$}{}", number + 1, words.collect::<String>());
             let name = name.chars().map(safe).take(MOST_LETTERS).collect();
             PlannedRun { name, options: plain.iter().cloned().chain(picked).collect() }
@@ -150,8 +151,8 @@ impl Sweep {
 impl PlannedRun {
     /// Returns the options as TOML, which `fit --options` reads.
     fn to_toml(&self) -> String {
-        let line = |(name, value): &RunOption| {
-            let table = Table::from_iter([(name.replace('_', "-"), value.clone())]);
+        let line = |option: &RunOption| {
+            let table = Table::from_iter([(option.key(), option.value.clone())]);
             toml::to_string(&table).expect("an option is TOML")
         };
         self.options.iter().map(line).collect()

@@ -148,8 +148,12 @@ fn spike(u: &Tensor, surrogate: &Surrogate) -> Tensor {
 fn counted(neuron: &iaf::Neuron, v: &Tensor) -> Tensor {
     let theta = f64::from(neuron.theta);
     let fixed = v.detach();
-    let count = (&fixed / theta).trunc();
-    let count = count.where_self(&fixed.gt(0.0), &count.zeros_like());
+    let count = if neuron.is_single {
+        fixed.ge(theta).to_kind(v.kind())
+    } else {
+        let count = (&fixed / theta).trunc();
+        count.where_self(&fixed.gt(0.0), &count.zeros_like())
+    };
     let sigma = ((&fixed - theta).abs() * -f64::from(neuron.rate)).exp() * f64::from(neuron.peak);
     with_gradient(count, sigma, v)
 }

@@ -100,3 +100,39 @@ impl Surrogate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::Surrogate;
+
+    /// What scripts/goldens/surrogates.py has recorded from snnTorch and Sinabs.
+    #[derive(Deserialize)]
+    #[serde(tag = "surrogate", rename_all = "kebab-case")]
+    enum Recorded {
+        Arctan { steepness: f32, x: Vec<f32>, sigma: Vec<f32> },
+        FastSigmoid { steepness: f32, x: Vec<f32>, sigma: Vec<f32> },
+        SingleExponential { width: f32, scale: f32, x: Vec<f32>, sigma: Vec<f32> },
+    }
+
+    #[test]
+    fn formulas_are_those_of_snntorch_and_sinabs() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/goldens/surrogates.json");
+        let recorded: Vec<Recorded> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(recorded.len(), 6);
+        for case in recorded {
+            let (surrogate, x, sigma) = match case {
+                Recorded::Arctan { steepness, x, sigma } => (Surrogate::Arctan { alpha: steepness }, x, sigma),
+                Recorded::FastSigmoid { steepness, x, sigma } => (Surrogate::FastSigmoid { slope: steepness }, x, sigma),
+                Recorded::SingleExponential { width, scale, x, sigma } => {
+                    (Surrogate::SingleExponential { width, scale }, x, sigma)
+                }
+            };
+            for (x, sigma) in x.into_iter().zip(sigma) {
+                let got: f32 = surrogate.at(x);
+                assert!((got - sigma).abs() <= 1e-6 * sigma, "{surrogate:?} at {x}: {got} {sigma}");
+            }
+        }
+    }
+}
