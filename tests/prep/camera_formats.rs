@@ -241,6 +241,36 @@ fn a_recording_that_does_not_fit_in_memory_is_decoded_to_disk() {
     assert_eq!(samples.iter().map(|sample| sample.ledger.events_in).sum::<u64>(), n as u64);
 }
 
+/// A large DAT file is decoded in parts of 2^19 events, on several cores.
+#[test]
+fn a_large_dat_file_has_the_same_events_in_one_piece_and_in_parts() {
+    const PART: usize = 1 << 19;
+    let dir = scratch();
+    // The clock wraps within the parts, and exactly between the first two.
+    let mut camera = Camera::runs(2 * PART + 1_000, 0, 80_000);
+    let later = (2 << 32) - camera.t[PART];
+    camera.t[PART..].iter_mut().for_each(|t| *t += later);
+    let file = camera.dat(&dir.join("a.dat"));
+    let packed = dir.join("a.dat.gz");
+    let mut gzip = flate2::write::GzEncoder::new(fs::File::create(&packed).unwrap(), flate2::Compression::fast());
+    std::io::copy(&mut fs::File::open(&file).unwrap(), &mut gzip).unwrap();
+    gzip.finish().unwrap();
+    let decoded = |file: &Path, options: &SourceOptions| {
+        decode_camera(file, options).map(|events| (events.t, events.x, events.y, events.p))
+    };
+    let expected = (camera.t, camera.x, camera.y, camera.p);
+    let options = SourceOptions::default();
+    for file in [&file, &packed] {
+        assert!(decoded(file, &options).unwrap() == expected, "{}", file.display());
+    }
+    assert!(events_of(&file, None).1.t == expected.0);
+    // A file that ends within an event.
+    change(&file, |bytes| bytes.extend([1, 2, 3]));
+    let error = decoded(&file, &options).unwrap_err().to_string();
+    says(&error, &["the 8 bytes of an event", "3 and the end of the file", &expected.0.len().to_string()]);
+    assert!(decoded(&file, &SourceOptions { lenient: true, ..options }).unwrap() == expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 

@@ -2,7 +2,7 @@
 
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::learner::Curve;
-use tonic_toolkit::train::network::Preset;
+use tonic_toolkit::train::network::{Layers, Preset};
 use tonic_toolkit::train::run::Config;
 
 use crate::networks::{MANY, program, write};
@@ -26,6 +26,40 @@ fn a_preset_is_its_network_file() {
         assert_eq!(bytes(&path.join("preset"), "config.toml"), bytes(&path.join("file"), "config.toml"));
     }
     fails(&mut program(path, "none", "--preset silif"), 2, &["silif", "silif-ssc"]);
+}
+
+/// Compares the README's table of neurons with the defaults. The README rounds numbers to four digits.
+#[test]
+fn the_readme_has_the_defaults_of_neurons() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/train/README.md")).unwrap();
+    let table = readme.split("| neuron | keys, with their defaults |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let words = |keys: &[&str]| -> Vec<String> {
+        let text = format!(
+            "layers = [{{ linear = 1 }}, {{ {} }}, {{ linear = \"classes\" }}, {{ readout = \"sum\" }}]",
+            keys.join(", ")
+        );
+        let layers = Layers::parse(&text, &[]).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+        layers.text().split([' ', ',', '[', ']']).map(String::from).collect()
+    };
+    let mut neurons = 0;
+    for row in table.lines().filter(|row| row.starts_with("| `")) {
+        let columns: Vec<&str> = row.split(" | ").collect();
+        let quoted = |column: usize| columns[column].split('`').skip(1).step_by(2);
+        let neuron = format!("neuron = \"{}\"", quoted(0).next().unwrap());
+        let keys = quoted(1).filter(|key| key.contains(" = "));
+        let told = words(&[neuron.as_str()].into_iter().chain(keys).collect::<Vec<_>>());
+        let defaults = words(&[&neuron]);
+        assert_eq!(told.len(), defaults.len(), "{row}");
+        for (told, default) in told.iter().zip(&defaults) {
+            let same = match (told.parse::<f64>(), default.parse::<f64>()) {
+                (Ok(told), Ok(default)) => (told - default).abs() <= 5e-5,
+                _ => told == default,
+            };
+            assert!(same, "{row}: {told} where {default} is the default");
+        }
+        neurons += 1;
+    }
+    assert_eq!(neurons, 6);
 }
 
 #[test]

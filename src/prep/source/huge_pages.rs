@@ -31,6 +31,15 @@ pub(crate) fn append<T: Copy>(column: &mut Vec<T>, more: &[T]) {
     column.extend_from_slice(more);
 }
 
+/// Returns a column of `len` zeros. Its pages take memory once they are written.
+pub(crate) fn zeros<T: Copy + Default>(len: usize) -> Vec<T> {
+    let mut column = vec![T::default(); len];
+    if size_of_val(column.as_slice()) >= LEAST {
+        ask_for_huge_pages(&mut column);
+    }
+    column
+}
+
 #[cfg(target_os = "linux")]
 fn ask_for_huge_pages<T>(column: &mut Vec<T>) {
     const PAGE: usize = 1 << 12;

@@ -73,12 +73,7 @@ pub(super) const WIDE: (&str, &str) = (
 );
 
 /// Compares a training step and an evaluation of a network. Gradients may differ by `tolerance`.
-pub(super) fn check_layers(
-    device: &Device,
-    precision: MatmulPrecision,
-    text: &str,
-    tolerance: f64,
-) -> Result<Verdict> {
+pub(super) fn check_layers(device: &Device, precision: MatmulPrecision, text: &str, tolerance: f64) -> Result<Verdict> {
     let case = Case { lengths: &[70, 31, 64, 1], steps: 70, ..REFERENCE };
     let batch = batch_of(&case);
     let layers = Layers::parse(text, &[]).expect("a network of the checks");

@@ -8,6 +8,9 @@ use tonic_base::Error as BaseError;
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
+use crate::source::columns::{EventBlock, Stamps};
+use crate::source::huge_pages::zeros;
+use crate::source::raw::Coordinates;
 use crate::source::stream::EventStore;
 use crate::source::target::{Entries, Slices, Target};
 
@@ -16,8 +19,10 @@ const SIZE: usize = 1 << 15;
 /// After each [`Decoded::settle`], a block has space for at least this many more events.
 pub(crate) const ROOM: usize = SIZE / 8;
 
-/// From this number of events on, a separate thread appends the blocks.
+/// From this number of events on, a separate thread appends the blocks, or several threads decode the events.
 const MANY: u64 = 1 << 17;
+/// Maximum number of events for which memory is allocated at once, before they are read.
+const MOST: u64 = 1 << 30;
 /// Number of blocks that can wait for the thread that appends them.
 const BLOCKS: usize = 6;
 /// How many times a thread that waits for a block yields to other threads before it sleeps. To wake a thread takes
@@ -34,7 +39,7 @@ pub(crate) struct Block {
     len: usize,
 }
 
-fn zeros<T: Clone + Default>() -> Box<[T; SIZE]> {
+fn block_of_zeros<T: Clone + Default>() -> Box<[T; SIZE]> {
     vec![T::default(); SIZE].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("the length is SIZE"))
 }
 
@@ -46,7 +51,8 @@ thread_local! {
 
 impl Block {
     fn new() -> Block {
-        Block { t: zeros(), x: zeros(), y: zeros(), p: zeros(), len: 0 }
+        let (t, x, y, p) = (block_of_zeros(), block_of_zeros(), block_of_zeros(), block_of_zeros());
+        Block { t, x, y, p, len: 0 }
     }
 
     fn spare() -> Block {
@@ -74,6 +80,14 @@ impl Block {
         self.len += n;
         (&mut self.t[new.clone()], &mut self.x[new.clone()], &mut self.y[new.clone()], &mut self.p[new])
     }
+}
+
+/// Columns for all events of a file.
+pub(crate) struct AllColumns {
+    pub(crate) t: Vec<i64>,
+    pub(crate) x: Vec<u16>,
+    pub(crate) y: Vec<u16>,
+    pub(crate) p: Vec<u8>,
 }
 
 /// The free part of a block, to which a decoder adds single events. It is a local variable of the decoder's loop, so
@@ -215,6 +229,23 @@ impl Decoded {
             notes: Vec::new(),
             sink: Sink::Here(target),
             events: 0,
+        }
+    }
+
+    /// Returns columns of zeros for all `n` events of a file, if these belong into memory, and are so many that several
+    /// threads should decode them. The caller fills the columns, and calls [`Decoded::set_columns`].
+    pub(crate) fn all_columns(&self, n: u64) -> Option<AllColumns> {
+        let Sink::Here(Target::Memory(None, most)) = self.sink else { return None };
+        let len = usize::try_from(n).ok().filter(|_| self.events() == 0 && n <= most && (MANY..=MOST).contains(&n))?;
+        Some(AllColumns { t: zeros(len), x: zeros(len), y: zeros(len), p: zeros(len) })
+    }
+
+    /// Stores the columns of all events so far.
+    pub(crate) fn set_columns(&mut self, AllColumns { t, x, y, p }: AllColumns) {
+        if let Sink::Here(Target::Memory(block @ None, _)) = &mut self.sink {
+            self.events = t.len() as u64;
+            let (x, y, p) = (Coordinates::U16(x), Some(Coordinates::U16(y)), Some(Coordinates::U8(p)));
+            *block = Some(EventBlock { t: Stamps { us: t, missing: Vec::new() }, x, y, p });
         }
     }
 

@@ -124,7 +124,9 @@ mod tests {
         for case in recorded {
             let (surrogate, x, sigma) = match case {
                 Recorded::Arctan { steepness, x, sigma } => (Surrogate::Arctan { alpha: steepness }, x, sigma),
-                Recorded::FastSigmoid { steepness, x, sigma } => (Surrogate::FastSigmoid { slope: steepness }, x, sigma),
+                Recorded::FastSigmoid { steepness, x, sigma } => {
+                    (Surrogate::FastSigmoid { slope: steepness }, x, sigma)
+                }
                 Recorded::SingleExponential { width, scale, x, sigma } => {
                     (Surrogate::SingleExponential { width, scale }, x, sigma)
                 }
