@@ -155,7 +155,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print statistics of a set: classes, events, frames, counts, rates by channel, ledger
+    /// Print statistics of a set: classes, events and frames of samples, counts of cells, rate of each cell, ledger
     #[command(after_help = "Example: tonic-prep stats shards/train --png train.png")]
     Stats {
         /// Directory of the set

@@ -52,8 +52,8 @@ pub(crate) struct PullArgs {
     /// Directory of the copy
     #[arg(required_unless_present = "lock")]
     dir: Option<PathBuf>,
-    /// Fetch the sets of this file, which `lock` writes and which has their URLs, into folders of their names in DIR
-    /// [default: .]. A set that is there already is verified
+    /// Fetch all sets of this lock file, which `tonic-prep lock` writes, from the URLs in it. Each set goes to a folder
+    /// with its name in the lock file, inside DIR [default: .]. A set that is there already is only verified
     #[arg(long, value_name = "SET.toml", conflicts_with_all = ["samples", "classes", "expect"])]
     lock: Option<PathBuf>,
     /// Fetch only the samples of these ranges: A..B (B is excluded), A.. or ..B

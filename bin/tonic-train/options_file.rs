@@ -98,7 +98,7 @@ impl<A: Args> OptionsParser<A> {
             let reason = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
             // clap quotes the options at fault, such as '--pad <MODE>'.
             let is_named = |option: &&RunOption| {
-                let ends = ["'", " ", "="].map(|end| format!("'--{}{end}", option.key()));
+                let ends = ["'", " ", "=", "["].map(|end| format!("'--{}{end}", option.key()));
                 ends.iter().any(|word| reason.contains(word.as_str()))
             };
             let named = options.iter().find(is_named);

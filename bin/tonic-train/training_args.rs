@@ -95,10 +95,10 @@ pub(crate) struct TrainingArgs {
     /// checked; parts that the file doesn't have are random. The file is not copied: keep it until the run has begun
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// TOML file with random changes of the training samples: a table [[transform]] for each step, with the names and
-    /// parameters of Tonic's transforms (DropEvent, DropEventByTime, DropEventByArea, UniformNoise, SpatialJitter,
-    /// TimeJitter with std in frames, RandomFlipLR, RandomFlipUD, RandomFlipPolarity, RandomCrop, RandomTimeReversal),
-    /// ChannelShift or TimeShift. It is saved in the run [default: none]
+    /// TOML file with random changes of the training samples. Each change is a table [[transform]] with a name and its
+    /// parameters. As in Tonic: DropEvent, DropEventByTime, DropEventByArea, UniformNoise, SpatialJitter, TimeJitter
+    /// (std in frames), RandomFlipLR, RandomFlipUD, RandomFlipPolarity, RandomCrop, RandomTimeReversal. Not in Tonic:
+    /// ChannelShift, TimeShift. The changes are saved in the run [default: none]
     #[arg(long, value_name = "FILE.toml")]
     augment: Option<PathBuf>,
 }

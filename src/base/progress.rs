@@ -28,7 +28,7 @@ static REPLACED: AtomicUsize = AtomicUsize::new(0);
 /// Prints the lines of progress of a process whose user doesn't see stderr, such as a notebook.
 #[derive(Clone, Copy, Debug)]
 pub struct Printer {
-    /// Writes text. A line ends with `\n`.
+    /// Writes text as it is. The text has a `\n` where a line ends. It begins with `\r` if it replaces the last line.
     pub write: fn(&str),
     /// Whether text after `\r` replaces the line, as on a terminal. If not, progress is shown as in a log.
     pub replaces: bool,

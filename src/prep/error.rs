@@ -140,7 +140,7 @@ pub enum Error {
         what: String,
         /// The values that the layout or the step of the recipe allows.
         expected: String,
-        /// The values that the file has.
+        /// The values that were found in the file, or computed in the step of the recipe.
         got: String,
     },
     /// A sample that needs more memory than is free.

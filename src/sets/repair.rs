@@ -97,7 +97,11 @@ impl Repaired {
 /// # Errors
 /// - [`tonic_shard::Error::Mismatch`] if `donor` is a copy of another set.
 /// - [`tonic_shard::Error::Incomplete`] if the conversion of the set was not finished.
-/// - The error of reading the set's manifest if it is damaged and no copy has an undamaged one.
+/// - [`tonic_shard::Error::NotASet`] if `dir` has no set.
+/// - The error of reading the set's manifest if it is missing or damaged, unless `donor` is a copy with an undamaged
+///   manifest.
+/// - [`tonic_base::Error::Usage`] if `donor` is `dir`, [`tonic_base::Error::Busy`],
+///   [`tonic_base::Error::Interrupted`].
 /// - Errors of the server of the copy. Shards that are repaired before such an error stay repaired.
 /// - [`tonic_base::Error::Io`].
 pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repaired> {

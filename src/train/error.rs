@@ -266,7 +266,7 @@ pub enum ModelError {
     Shape {
         /// Name of the tensor.
         name: String,
-        /// Text for the error message: the shape that fits the other tensors.
+        /// Text for the error message: the shape that the tensor should have.
         expected: String,
         /// Shape of the tensor.
         got: Vec<usize>,

@@ -123,7 +123,7 @@ fn cases() -> Vec<Case> {
         ]"#;
     let single = r#"
         layers = [
-          { linear = 40 }, { neuron = "iaf", spike_fn = "single" }, { dropout = 0.5 },
+          { linear = 40 }, { neuron = "iaf", min_v_mem = 0.25, spike_fn = "single" }, { dropout = 0.5 },
           { linear = 30 }, { neuron = "iaf", theta = 0.5, min_v_mem = -0.25, spike_fn = "single" },
           { linear = "classes" }, { readout = "sum" },
         ]"#;

@@ -247,9 +247,10 @@ fn a_large_dat_file_has_the_same_events_in_one_piece_and_in_parts() {
     const PART: usize = 1 << 19;
     let dir = scratch();
     // The clock wraps within the parts, and exactly between the first two.
-    let mut camera = Camera::runs(2 * PART + 1_000, 0, 80_000);
-    let later = (2 << 32) - camera.t[PART];
-    camera.t[PART..].iter_mut().for_each(|t| *t += later);
+    let step = 80_000;
+    let mut camera = Camera::runs(2 * PART + 1_000, (2 << 32) - 1 - (PART as i64 / 7) * step, step);
+    camera.t[PART..].iter_mut().for_each(|t| *t += 1);
+    assert_eq!((camera.t[PART - 1], camera.t[PART]), ((2 << 32) - 1, 2 << 32));
     let file = camera.dat(&dir.join("a.dat"));
     let packed = dir.join("a.dat.gz");
     let mut gzip = flate2::write::GzEncoder::new(fs::File::create(&packed).unwrap(), flate2::Compression::fast());

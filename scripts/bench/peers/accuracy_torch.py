@@ -74,6 +74,8 @@ def main():
     parser.add_argument("--lr-patience", type=int, default=5)
     parser.add_argument("--lr-factor", type=float, default=0.7)
     args = parser.parse_args()
+    if args.device != "cpu":
+        parser.error("it trains on the CPU only")
     args.zero_states = True  # as ours, unless a network file asks for others
     torch.set_num_threads(args.threads)
     sets = [load(folder) for folder in args.sets]

@@ -236,7 +236,7 @@ def loss_and_gradients(args):
     loss = torch.nn.functional.cross_entropy(output(x), labels)
     loss.backward()
     assert min(rates) > 0.01, f"too few spikes to compare: {rates}"
-    return loss.item(), [p.grad for p in parameters if p.grad is not None]
+    return loss.item(), [p.grad for p in parameters if p.requires_grad]
 
 
 def check(args):
@@ -245,7 +245,7 @@ def check(args):
     args.dropout, args.zero_states, form = 0.0, True, args.form
     (loss, gradients), args.form = loss_and_gradients(args), "unbound"
     expected, right = loss_and_gradients(args)
-    off = max(((g - r).abs().max() / r.abs().max().clamp(min=1e-6)).item() for g, r in zip(gradients, right))
+    off = max(((g - r).abs().max() / r.abs().max().clamp(min=1e-6)).item() for g, r in zip(gradients, right, strict=True) if r is not None)
     good = abs(loss / expected - 1) < 1e-5 and off < 1e-4
     print(f"{form}, {args.cell}: loss {loss:.5f}, gradients off by {off:.1e}: {'same' if good else 'WRONG'}")
     if not good:
@@ -262,11 +262,12 @@ def main():
         os.environ["TRITON_INTERPRET"] = "1"
     if args.check:
         return check(args)
-    torch.set_float32_matmul_precision("high")  # TF32 on a GPU
+    is_cuda = args.device == "cuda"
+    if is_cuda:
+        torch.set_float32_matmul_precision("high")  # TF32
     torch.manual_seed(0)
     output, parameters, _, rates = network(args)
     parameters = [p for p in parameters if p.requires_grad]
-    is_cuda = args.device == "cuda"
     fast = {"fused": True, "capturable": True} if is_cuda else {}
     adam = torch.optim.Adam(parameters, lr=cells.LEARNING_RATE, **fast)
     counts, labels = cells.frames(args)

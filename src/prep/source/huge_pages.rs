@@ -33,10 +33,12 @@ pub(crate) fn append<T: Copy>(column: &mut Vec<T>, more: &[T]) {
 
 /// Returns a column of `len` zeros. Its pages take memory once they are written.
 pub(crate) fn zeros<T: Copy + Default>(len: usize) -> Vec<T> {
-    let mut column = vec![T::default(); len];
-    if size_of_val(column.as_slice()) >= LEAST {
-        ask_for_huge_pages(&mut column);
+    if len * size_of::<T>() < LEAST {
+        return vec![T::default(); len];
     }
+    let mut column = vec![T::default(); len.max(ROOM / size_of::<T>())];
+    ask_for_huge_pages(&mut column);
+    column.truncate(len);
     column
 }
 
@@ -84,6 +86,14 @@ mod tests {
         assert_eq!(column.len(), 9_000_000);
         assert!(column.chunks(piece.len()).all(|part| part == piece));
     }
+    #[test]
+    fn zeros_are_as_many_as_asked_for() {
+        for len in [0, 3, LEAST / 2, LEAST, ROOM / 8 + 1] {
+            let column: Vec<i64> = zeros(len);
+            assert!(column.len() == len && column.iter().all(|&entry| entry == 0));
+        }
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn free_huge_pages_are_counted() {

@@ -115,7 +115,8 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// Returns whether a sample's events are out of order in the file.
+    /// Returns whether a sample's events were out of order in the file and were sorted before the recording was cut
+    /// into samples. `false` for recordings that were not cut: whoever reads their samples finds out.
     fn reordered(&self, _sample: u64) -> bool {
         false
     }
@@ -138,7 +139,8 @@ impl Recording {
         self.labels.len() as u64
     }
 
-    /// Returns whether a sample's events are out of order in the file.
+    /// Returns whether a sample's events were out of order in the file and were sorted before the recording was cut
+    /// into samples. `false` for recordings that were not cut: whoever reads their samples finds out.
     pub fn reordered(&self, sample: u64) -> bool {
         self.reader.reordered(sample)
     }

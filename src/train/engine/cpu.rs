@@ -48,7 +48,7 @@ impl CpuEngine {
     /// Makes an engine for networks with the shape of `network`.
     ///
     /// # Panics
-    /// If the network doesn't have the layers of [`Layers::iaf`](crate::network::Layers::iaf).
+    /// If [`Layers::as_iaf`](crate::network::Layers::as_iaf) returns `None` for the network's layers.
     pub fn new(network: &Network) -> CpuEngine {
         let mut layers: Vec<PackedLayer> = network
             .shape()

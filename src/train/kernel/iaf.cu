@@ -28,7 +28,8 @@ struct Neuron {
         : theta(args.theta), reciprocal(args.reciprocal), lower(args.lower), peak(args.peak), rate(args.rate),
           silent(args.largest_silent), exact(args.exact != 0), single(args.single != 0) {}
 
-    // Returns the number of spikes at v. It is at least 1 or NaN if v is NaN.
+    // Returns the number of spikes at v. For NaN it is NaN, or 1 if neurons spike once: the check of the last potential
+    // finds NaN.
     __device__ __forceinline__ float spikes(float v) const {
         if (single) return v <= silent ? 0.0f : 1.0f;
         float whole = truncf(exact ? v * reciprocal : v / theta);

@@ -38,16 +38,14 @@ pub(crate) struct Neuron {
 }
 
 impl Neuron {
-    /// Returns the number of spikes at membrane potential `v`. It is at least 1 or NaN for NaN.
+    /// Returns the number of spikes at membrane potential `v`. For NaN it is NaN, or 1 if neurons spike once:
+    /// [`ends_finite`] finds NaN.
     #[inline(always)]
     pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
-        if self.is_single { self.single_spike(v) } else { v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc() }
-    }
-
-    /// Returns 0 for potentials below theta, and 1 for all others.
-    #[inline(always)]
-    fn single_spike<R: Real>(&self, v: R) -> R {
-        R::splat(1.0).zero_at_most(v, R::splat(self.largest_silent()))
+        if self.is_single {
+            return R::splat(1.0).zero_at_most(v, R::splat(self.largest_silent()));
+        }
+        v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
     }
 
     /// Returns the largest number below theta.
@@ -67,15 +65,11 @@ for_each_isa! {
     /// `v[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t. Bit j of
     /// `fired[t * tiles + tile]` is set if this neuron spikes.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
-        let zero = V::splat(0.0);
-        if neuron.is_single {
-            forward_tiles::<V>(neuron, v, stride, steps, fired, |v| neuron.single_spike(v));
-        } else if neuron.has_exact_reciprocal() {
-            let reciprocal = V::splat(1.0 / neuron.theta);
+        if !neuron.is_single && neuron.has_exact_reciprocal() {
+            let (reciprocal, zero) = (V::splat(1.0 / neuron.theta), V::splat(0.0));
             forward_tiles::<V>(neuron, v, stride, steps, fired, |v| v.mul(reciprocal).at_least(zero).trunc());
         } else {
-            let theta = V::splat(neuron.theta);
-            forward_tiles::<V>(neuron, v, stride, steps, fired, |v| v.div(theta).at_least(zero).trunc());
+            forward_tiles::<V>(neuron, v, stride, steps, fired, |v| neuron.spikes(v));
         }
     }
 

@@ -13,7 +13,7 @@ struct Forward {
     __device__ __forceinline__ Forward(const ForwardArgs& args, u32 sample, u32 n0, u32 column, u32 steps)
         : args(args), neuron(args.neuron), sample(sample), n0(n0), column(column), steps(steps), u(0.0f), v_last(0.0f),
           total(0.0f), largest(0.0f) {
-        simple = neuron.theta == 1.0f && neuron.lower == __uint_as_float(0xff800000u) && !neuron.single;
+        simple = neuron.theta == 1.0f && neuron.lower == __uint_as_float(0xff800000u);
     }
 
     // For threads with a neuron: replaces the currents of AHEAD steps by v, from step t of the tile at t0 on.
@@ -34,8 +34,8 @@ struct Forward {
         return !SIMPLE ? neuron.spikes(v) : v < 0.0f ? 0.0f : whole;
     }
 
-    // Each step depends on the step before. SIMPLE neurons, which have a threshold of 1, no bound, and any number of
-    // spikes per step, take less than half the time.
+    // Each step depends on the step before. SIMPLE neurons, which have a threshold of 1 and no bound, take less than
+    // half the time. All neurons here spike any number of times per step.
     template <bool SIMPLE>
     __device__ __forceinline__ void run(u32 t0, int t, float* currents) {
         const int count = (int)min((u32)TILE, steps - t0);

@@ -131,11 +131,12 @@ kernel_structs! {
         pub(crate) gradient: Address<f32>,
         /// Gradient of the penalty for spike rates, which is added to dL/ds, (batch_size, width). Null without penalty.
         pub(crate) rates: Address<f32>,
-        /// Sums over time, (SUMS, batch_size, width): first for the cell's constants, then for the norm.
+        /// Sums over the time steps of each sample, (SUMS, batch_size, width): first the gradients of the cell's
+        /// constants, then the sum of dL/dI, then the sum of dL/dI * (y - mean).
         pub(crate) sums: Address<f32>,
-        /// Totals of `sums` over all samples of the batch, and the number of their time steps, (SUMS + 1, width). Null
-        /// if this process has the whole batch, or without norm. Otherwise, `layer_gradient` is launched twice, as
-        /// `norm_statistics` is.
+        /// Totals of `sums` over the samples of the batch, and the number of time steps of these samples,
+        /// (SUMS + 1, width). Null without norm, or if this process has the whole batch. Otherwise, `layer_gradient` is
+        /// launched twice: the first launch writes the totals of this rank, the second reads those of all ranks.
         pub(crate) totals: Address<f64>,
         /// Output: number of spikes before dropout and number of time steps with a spike, (batch_size, width). Null if
         /// nobody needs them.

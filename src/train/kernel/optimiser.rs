@@ -103,8 +103,8 @@ pub struct OptimiserConfig {
     pub lr: f64,
     /// Factor of the weight decay. It acts only on groups with [`decays`](Group::decays).
     pub weight_decay: f64,
-    /// Maximum norm of all gradients together. If the norm is larger, the gradients are scaled down. `None`: no
-    /// maximum.
+    /// Maximum norm of the gradients of all trained parameters together. If the norm is larger, the gradients are scaled
+    /// down. `None`: no maximum.
     pub clip_norm: Option<f64>,
 }
 

@@ -20,8 +20,8 @@ pub(crate) fn check_parameters(architecture: &Architecture) -> Result<()> {
 }
 
 /// Returns how many bytes a training step takes on the CPU, or an error if fewer bytes are free. A step has `batch`
-/// samples of `steps` frames. Returns `None` for networks with the layers of
-/// [`Layers::iaf`](crate::network::Layers::iaf).
+/// samples of `steps` frames. Returns `None` for networks whose layers
+/// [`Layers::as_iaf`](crate::network::Layers::as_iaf) describes.
 pub(crate) fn check_step(architecture: &Architecture, batch: usize, steps: usize) -> Result<Option<u64>> {
     if architecture.layers.as_iaf().is_some() {
         return Ok(None);

@@ -33,7 +33,7 @@ use crate::network::surrogate::SingleExponential;
 
 type Result<T> = std::result::Result<T, NetworkFault>;
 
-/// The kinds of layers. The first key of an entry says its kind.
+/// The kinds of layers. An entry has exactly one of these keys, which says its kind.
 const KINDS: [&str; 6] = ["linear", "norm", "recurrent", "neuron", "dropout", "readout"];
 /// Maximum number of hidden layers.
 const MOST_LAYERS: usize = 64;

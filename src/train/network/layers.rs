@@ -40,7 +40,8 @@ pub struct Hidden {
 pub enum HiddenSizes {
     /// The same number in every hidden layer. The number of layers is that of the network.
     Every(usize),
-    /// The number in each hidden layer, and thus the number of layers.
+    /// The number of neurons of each hidden layer, the layer next to the input first. The length of the list is the
+    /// number of hidden layers.
     Each(Vec<usize>),
 }
 
@@ -179,8 +180,8 @@ impl Layers {
         is_plain.then_some(neuron)
     }
 
-    /// Returns a short text for messages: what these layers have that [`Layers::iaf`] doesn't have. Example: "norm,
-    /// silif".
+    /// Returns a short text for messages: what these layers have beyond those that [`Layers::as_iaf`] describes.
+    /// Example: "norm, silif".
     pub fn beyond_iaf(&self) -> String {
         let is_plain = |linear: &LinearLayer| linear.bias && linear.init == LinearInit::Uniform;
         let mut words: Vec<String> = Vec::new();

@@ -12,7 +12,7 @@
 //! The metadata has one key, `tonic_toolkit`. Its value is a JSON object with the class names, the number of time
 //! steps, and one of:
 //!
-//! - the constants of the neurons, if the layers are those of [`Layers::iaf`]
+//! - the constants of the neurons, if [`Layers::as_iaf`] describes the layers
 //! - the text of the network file, for other layers
 
 use std::collections::{BTreeSet, HashMap};

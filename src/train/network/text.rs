@@ -37,8 +37,8 @@ impl Layers {
 }
 
 impl Layers {
-    /// Returns a name for tables, such as `dropout, norm, silif (5b1f0c2a)`: the features that [`Layers::iaf`] doesn't
-    /// have, and eight digits of a hash of all settings.
+    /// Returns a name for tables, such as `dropout, norm, silif (5b1f0c2a)`: the features beyond [`Layers::as_iaf`],
+    /// and eight digits of a hash of all settings.
     pub fn name(&self) -> String {
         let hash = blake3::hash(self.text().as_bytes()).to_hex();
         format!("{} ({})", self.beyond_iaf(), &hash[..8])

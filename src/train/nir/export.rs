@@ -24,6 +24,11 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
         let expected = "init_state = \"zero\": in NIR, all states are 0 before the first time step";
         return Err(Error::usage("network", expected, "init_state = \"uniform\""));
     }
+    for (i, layer) in layers.hidden.iter().enumerate() {
+        if let Neuron::Iaf(of) = &layer.neuron {
+            convention.check_iaf(&format!("layer {}", i + 1), of)?;
+        }
+    }
     let mut resets = layers.hidden.iter().filter_map(|layer| reset(&layer.neuron));
     let first = resets.next().unwrap_or(Reset::Soft);
     if resets.any(|other| other != first) {
@@ -116,9 +121,6 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
     let layer = &network.layers().hidden[i];
     let (what, n) = (format!("layer {}", i + 1), layer.neurons);
     let ones = |value: f32| vec![value; n];
-    if let Neuron::Iaf(of) = &layer.neuron {
-        convention.check_iaf(&what, of)?;
-    }
     if let Some((reset, only)) = reset(&layer.neuron).zip(convention.reset()).filter(|(reset, only)| reset != only) {
         let word = |reset| if reset == Reset::Soft { "soft" } else { "hard" };
         let expected = format!("reset = {:?}, the only one of this importer", word(only));
@@ -156,7 +158,7 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
             Ok((spiking(node, of.reset == Reset::Hard), Vec::new()))
         }
         other => {
-            let expected = "neurons that NIR has: lif or cuba-lif";
+            let expected = "neurons that NIR has: lif, cuba-lif or iaf";
             Err(Error::usage(
                 what,
                 expected,

@@ -39,6 +39,10 @@ pub(super) fn model(
 ) -> Result<Model> {
     let mut nodes =
         graph.nodes.iter().map(|(name, node)| (format!("{}: node {name}", path.display()), node)).peekable();
+    if let Some(written) = graph.metadata.get("convention").filter(|written| *written != convention.name()) {
+        let expected = format!("--convention {written}, for which the file was written");
+        return Err(Error::usage(path.display().to_string(), expected, convention.name()));
+    }
     let (mut hidden, mut matrices, mut learned) = (Vec::new(), Vec::new(), Vec::new());
     nodes.next_if(|(_, node)| node.kind == "Input");
     loop {
@@ -140,7 +144,7 @@ fn neurons(
     if node.kind == "IF" {
         let (theta, r) = (of("v_threshold")?, of("r")?);
         let first = theta[0];
-        if theta.iter().any(|&other| other != first || other <= 0.0) {
+        if theta.iter().any(|&other| other != first || other <= 0.0 || !other.is_finite()) {
             return Err(wrong(what, "v_threshold", "one positive number for all neurons", "others"));
         }
         let theta = first as f32;
@@ -151,8 +155,15 @@ fn neurons(
             }
             Convention::Nir => {
                 let dt = convention.time_step(dt)?;
+                if dt != 1.0 && r.iter().all(|&r| r == 1.0) {
+                    let expected = "R = 1 / dt, --convention sinabs for a file of Sinabs, or --dt 1 if the neurons add up \
+                                    their inputs as they are";
+                    return Err(wrong(what, "r", expected, format!("1, which multiplies all inputs by dt = {dt}")));
+                }
                 let iaf = Iaf { theta, spike_fn: SpikeFn::Single, ..Iaf::default() };
-                (iaf, r.iter().map(|r| r * dt).collect())
+                // R of an exported network is 1 / dt as float32. Its product with dt may differ from 1.
+                let gain = |r: f64| if r as f32 == (1.0 / dt) as f32 { 1.0 } else { r * dt };
+                (iaf, r.into_iter().map(gain).collect())
             }
             Convention::Sinabs if r.iter().any(|&r| r != 1.0) => {
                 return Err(wrong(what, "r", "1, because Sinabs' importer doesn't read it", "others"));

@@ -65,6 +65,7 @@ fn a_graph_comes_back_as_the_network_that_it_was() {
                 let before = model(neuron, norm, bias);
                 let Ok((graph, notes)) = export::graph(&before, convention, Some(0.004)) else { continue };
                 assert!(notes[0].contains("the logits are the sum over time"));
+                assert_eq!(from_bytes(&to_bytes(&before).unwrap()).unwrap(), before);
                 let after = import::model(Path::new("x"), &graph, convention, Some(0.004), 9).unwrap();
                 assert_eq!(after.classes, before.classes);
                 if matches!(neuron, Neuron::Iaf(_)) {
@@ -138,6 +139,30 @@ fn time_constants_solve_the_equations() {
     assert!(((-1.0 / tau(Convention::Sinabs, None).0).exp() - 0.75).abs() < 1e-7);
 }
 
+/// 1 / dt as float32, times dt, is not 1 for this dt.
+#[test]
+fn weights_before_single_spikes_are_the_same_at_any_dt() {
+    let before = model(Neuron::Iaf(SINGLE), None, true);
+    let graph = export::graph(&before, Convention::Nir, Some(0.003)).unwrap().0;
+    let after = import::model(Path::new("x"), &graph, Convention::Nir, Some(0.003), 9).unwrap();
+    assert_eq!(after.network.parameters, before.network.parameters);
+}
+
+#[test]
+fn a_file_for_another_importer_is_refused() {
+    let iaf = Neuron::Iaf(Iaf { min_v_mem: Some(-1.0), ..Iaf::default() });
+    let mut graph = export::graph(&model(iaf, None, true), Convention::Sinabs, None).unwrap().0;
+    let refused = |graph: &_, words: &[&str]| {
+        let error = import::model(Path::new("x"), graph, Convention::Nir, Some(0.004), 9).unwrap_err().to_string();
+        words.iter().for_each(|word| assert!(error.contains(word), "no {word:?} in {error}"));
+    };
+    refused(&graph, &["--convention sinabs, for which the file was written", "got nir"]);
+    // A file that Sinabs wrote doesn't say so.
+    graph.metadata.clear();
+    refused(&graph, &["r: expected R = 1 / dt, --convention sinabs", "--dt 1", "multiplies all inputs by dt = 0.004"]);
+    assert!(import::model(Path::new("x"), &graph, Convention::Nir, Some(1.0), 9).is_ok());
+}
+
 #[test]
 fn what_nir_has_not_is_refused_with_the_reason() {
     let refuse = |model: &Model, convention, words: &[&str]| {
@@ -192,6 +217,7 @@ fn what_nir_has_not_is_refused_with_the_reason() {
     refuse(&later, "a spike that subtracts the threshold, as in nir 1.0.4");
     let mut leaky = graph.clone();
     to_if(&mut leaky);
+    leaky.metadata.clear();
     let error = import::model(Path::new("x.nir"), &leaky, Convention::SnnTorch, None, 9).unwrap_err().to_string();
     assert!(error.contains("leak from IF"), "{error}");
     refuse(&|graph| graph.nodes[1].1.kind = "Conv2d".into(), "Conv2d");

@@ -84,7 +84,7 @@ pub struct NetworkConfig {
     /// Factor by which the initial weights of the hidden layers are multiplied.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub gain: f64,
-    /// Layers of the network, stored as the text of a network file. `None` for the layers of [`Layers::iaf`].
+    /// Layers of the network, stored as the text of a network file. `None` if theta describes the neurons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Layers>,
 }

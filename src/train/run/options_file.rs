@@ -22,13 +22,17 @@ pub struct RunOption {
 impl RunOption {
     /// Returns the place of the option for error messages. Example: `fit.toml: line 3: batch-size`.
     pub fn place(&self, file: &Path) -> String {
-        format!("{}: line {}: {}", file.display(), self.line, self.key())
+        place(file, self.line, &self.key())
     }
 
     /// Returns the name with hyphens, as it is typed on the command line.
     pub fn key(&self) -> String {
         self.name.replace('_', "-")
     }
+}
+
+fn place(file: &Path, line: usize, key: &str) -> String {
+    format!("{}: line {line}: {key}", file.display())
 }
 
 /// Reads the options in a TOML file, in the order of the file. Hyphens in names become underscores.
@@ -62,8 +66,7 @@ pub(crate) fn options_of(path: &Path, text: &str, document: &DeTable<'_>, mut ta
         let (line, key): (usize, &str) = (line_at(text, key.span().start), key.get_ref());
         let name = key.replace('-', "_");
         if options.iter().any(|other| other.name == name) {
-            let place = format!("{}: line {line}: {key}", path.display());
-            return Err(Error::usage(place, "it once", "it with - and with _"));
+            return Err(Error::usage(place(path, line, key), "it once", "it with - and with _"));
         }
         options.extend(table.remove(key).map(|value| RunOption { name, value, line }));
     }

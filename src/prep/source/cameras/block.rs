@@ -19,7 +19,7 @@ const SIZE: usize = 1 << 15;
 /// After each [`Decoded::settle`], a block has space for at least this many more events.
 pub(crate) const ROOM: usize = SIZE / 8;
 
-/// From this number of events on, a separate thread appends the blocks, or several threads decode the events.
+/// From this number of events on, a separate thread appends the blocks.
 const MANY: u64 = 1 << 17;
 /// Maximum number of events for which memory is allocated at once, before they are read.
 const MOST: u64 = 1 << 30;
@@ -232,16 +232,22 @@ impl Decoded {
         }
     }
 
-    /// Returns columns of zeros for all `n` events of a file, if these belong into memory, and are so many that several
-    /// threads should decode them. The caller fills the columns, and calls [`Decoded::set_columns`].
+    /// Returns whether the events go to memory, and there are none so far.
+    pub(crate) fn is_empty_in_memory(&self) -> bool {
+        matches!(self.sink, Sink::Here(Target::Memory(None, _))) && self.events() == 0
+    }
+
+    /// Returns columns of zeros for all `n` events of a file, if these belong into memory, and are so many that blocks
+    /// would be appended by another thread. The caller fills the columns, and calls [`Decoded::set_columns`].
     pub(crate) fn all_columns(&self, n: u64) -> Option<AllColumns> {
         let Sink::Here(Target::Memory(None, most)) = self.sink else { return None };
-        let len = usize::try_from(n).ok().filter(|_| self.events() == 0 && n <= most && (MANY..=MOST).contains(&n))?;
+        let len = usize::try_from(n).ok().filter(|_| n <= most && (MANY..=MOST).contains(&n))?;
         Some(AllColumns { t: zeros(len), x: zeros(len), y: zeros(len), p: zeros(len) })
     }
 
-    /// Stores the columns of all events so far.
+    /// Stores the columns from [`Decoded::all_columns`].
     pub(crate) fn set_columns(&mut self, AllColumns { t, x, y, p }: AllColumns) {
+        debug_assert!(self.is_empty_in_memory());
         if let Sink::Here(Target::Memory(block @ None, _)) = &mut self.sink {
             self.events = t.len() as u64;
             let (x, y, p) = (Coordinates::U16(x), Some(Coordinates::U16(y)), Some(Coordinates::U8(p)));
@@ -280,6 +286,9 @@ impl Decoded {
     }
 
     fn flush(&mut self) -> Result<()> {
+        if self.block.len == 0 {
+            return Ok(());
+        }
         self.events += self.block.len as u64;
         match &mut self.sink {
             Sink::Here(target) => {

@@ -15,16 +15,17 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source::cameras::block::Decoded;
 use crate::source::cameras::input::Input;
 use crate::source::marks::PercentHeader;
+use crate::source::packed::is_packed;
 
 /// Width and height of the ATIS, the sensor of files below version 2.
 const ATIS: (u64, u64) = (304, 240);
 
 /// Size of an event in bytes.
-const SIZE: u64 = 8;
+const EVENT: u64 = 8;
 /// Number of events of a part of a file. A thread decodes one part at a time.
 const PART: usize = 1 << 19;
 
@@ -58,72 +59,82 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
 /// Where an event has its address: the mask of x, the shift and mask of y, and the shift and mask of the polarity.
 type Address = [u32; 5];
 
-/// Columns t, x, y and p of some events.
-type Columns<'c> = (&'c mut [i64], &'c mut [u16], &'c mut [u16], &'c mut [u8]);
+/// The parts of the columns t, x, y and p that belong to some events.
+type Slices<'c> = (&'c mut [i64], &'c mut [u16], &'c mut [u16], &'c mut [u8]);
 
-/// Decodes the events. Those of a large file are decoded on all cores, straight into their columns, since the size of
-/// the file says how many there are.
 #[inline(always)]
 fn events(input: &mut Input<'_>, out: &mut Decoded, address: Address) -> Result<()> {
-    let mut clock = Clock32::default();
-    let whole = input.bytes_left()? / SIZE;
-    if let Some(mut all) = out.all_columns(whole) {
-        let (path, begin) = (input.path(), input.at());
-        clock = decode_in_parts(path, begin, address, (&mut all.t, &mut all.x, &mut all.y, &mut all.p))?;
-        out.set_columns(all);
-        *input = Input::open_at(path, begin + whole * SIZE)?;
-    }
+    let mut clock = decode_in_parts(input, out, address)?;
     input.words::<8>("an event", |words, _| {
         decode_words(words, &mut clock, address, out.block.add(words.len()));
         out.settle()
     })
 }
 
-/// Decodes as many events as the columns have room for, in parts. The first event is at byte `begin`. Returns the clock after the last event.
-fn decode_in_parts(path: &Path, begin: u64, address: Address, (ts, xs, ys, ps): Columns<'_>) -> Result<Clock32> {
-    let parts = (ts.par_chunks_mut(PART), xs.par_chunks_mut(PART), ys.par_chunks_mut(PART), ps.par_chunks_mut(PART));
-    let at = |part: usize| begin + (part * PART) as u64 * SIZE;
-    let decode = |(part, columns)| decode_part(path, at(part), part == 0, address, columns);
-    let clocks = parts.into_par_iter().enumerate().map(decode).collect::<Result<Vec<Clock32>>>()?;
-    let mut all = Clock32::default();
-    for (clock, ts) in clocks.into_iter().zip(ts.chunks_mut(PART)) {
-        if all.wraps > 0 {
-            ts.iter_mut().for_each(|t| *t += all.wraps << 32);
+/// Decodes all whole events of a large file on all cores, straight into their columns, since the size of the file says
+/// how many there are. Does nothing if the events don't belong into memory, or the file is small or compressed. Returns
+/// the clock after the last event.
+fn decode_in_parts(input: &mut Input<'_>, out: &mut Decoded, address: Address) -> Result<Clock32> {
+    let none = Clock32::default();
+    let (path, begin) = (input.path(), input.at());
+    let whole = if out.is_empty_in_memory() { input.bytes_left()? / EVENT } else { 0 };
+    let Some(mut all) = out.all_columns(whole).filter(|_| !is_packed(path)) else { return Ok(none) };
+    let (ts, xs, ys, ps) = (
+        all.t.par_chunks_mut(PART),
+        all.x.par_chunks_mut(PART),
+        all.y.par_chunks_mut(PART),
+        all.p.par_chunks_mut(PART),
+    );
+    let at = |part: usize| begin + (part * PART) as u64 * EVENT;
+    let decode = |(part, slices)| decode_part(path, at(part), part == 0, address, slices);
+    let clocks = match (ts, xs, ys, ps).into_par_iter().enumerate().map(decode).collect::<Result<Vec<Clock32>>>() {
+        Ok(clocks) => clocks,
+        // The file became shorter meanwhile. Reading it in one piece finds its last whole event.
+        Err(Error::DamagedBytes { .. }) => return Ok(none),
+        Err(error) => return Err(error),
+    };
+    let mut clock = none;
+    for (part, ts) in clocks.into_iter().zip(all.t.chunks_mut(PART)) {
+        if clock.wraps > 0 {
+            ts.iter_mut().for_each(|t| *t += clock.wraps << 32);
         }
-        all = Clock32 { before: clock.before, wraps: all.wraps + clock.wraps };
+        clock = Clock32 { before: part.before, wraps: clock.wraps + part.wraps };
     }
-    Ok(all)
+    out.set_columns(all);
+    *input = Input::open_at(path, begin + whole * EVENT)?;
+    Ok(clock)
 }
 
-/// Decodes a part of a file, which begins at byte `at`. The clock begins with the event before it and without wraps.
-/// Returns the clock after the part.
+/// Decodes a part of a file, which begins at byte `at`. The clock begins with the event before the part and without
+/// wraps. Returns the clock after the part.
 fn decode_part(
     path: &Path,
     at: u64,
     is_first: bool,
     address: Address,
-    (ts, xs, ys, ps): Columns<'_>,
+    (ts, xs, ys, ps): Slices<'_>,
 ) -> Result<Clock32> {
     let mut clock = Clock32::default();
+    let mut input = Input::open_at(path, if is_first { at } else { at - EVENT })?;
     if !is_first {
-        let [t0, t1, t2, t3, ..] = Input::open_at(path, at - SIZE)?.needed::<{ SIZE as usize }>("an event")?;
+        let [t0, t1, t2, t3, ..] = input.needed::<{ EVENT as usize }>("an event")?;
         clock.before = u32::from_le_bytes([t0, t1, t2, t3]);
     }
     let mut done = 0;
-    Input::open_at(path, at)?.some_words(ts.len() as u64, "an event", |words, _| {
+    input.some_words(ts.len() as u64, "an event", |words, _| {
         let new = done..done + words.len();
         done = new.end;
-        let columns = (&mut ts[new.clone()], &mut xs[new.clone()], &mut ys[new.clone()], &mut ps[new]);
-        decode_words(words, &mut clock, address, columns);
+        let slices = (&mut ts[new.clone()], &mut xs[new.clone()], &mut ys[new.clone()], &mut ps[new]);
+        decode_words(words, &mut clock, address, slices);
         Ok(())
     })?;
     Ok(clock)
 }
 
 #[inline(always)]
-fn decode_words(words: &[[u8; 8]], clock: &mut Clock32, [x_mask, y, y_mask, p, p_mask]: Address, columns: Columns<'_>) {
+fn decode_words(words: &[[u8; 8]], clock: &mut Clock32, [x_mask, y, y_mask, p, p_mask]: Address, slices: Slices<'_>) {
     // One loop per column, which the compiler can vectorise.
-    let (ts, xs, ys, ps) = columns;
+    let (ts, xs, ys, ps) = slices;
     let address = |word: &[u8; 8]| (u64::from_le_bytes(*word) >> 32) as u32;
     clock.times(words.iter().map(|word| u64::from_le_bytes(*word) as u32), ts);
     words.iter().zip(xs).for_each(|(word, x)| *x = (address(word) & x_mask) as u16);

@@ -89,15 +89,11 @@ impl<'a> Input<'a> {
         self.fault.take()
     }
 
-    /// Returns the number of bytes from the next one to the end of the file. Returns 0 for a compressed file, whose size
-    /// is not known.
+    /// Returns the number of bytes from the next one to the end of a file that is not compressed.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]
     pub(crate) fn bytes_left(&self) -> Result<u64> {
-        if packed::is_packed(self.path) {
-            return Ok(0);
-        }
         let size = std::fs::metadata(self.path).map_err(Error::io(self.path, "read the recording"))?.len();
         Ok(size.saturating_sub(self.at))
     }

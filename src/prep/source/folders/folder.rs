@@ -216,7 +216,7 @@ impl Labelled {
 
 /// Labels the recordings of a folder in the way that the options give: one label for all, a label table, the list of a
 /// dataset's preset, or the sub-folders. If there are no sub-folders, the recordings get no label. Returns `None` if
-/// each recording's label is in its own file.
+/// the option `map` names a label inside the file of each recording.
 fn label_files(
     dir: &Path,
     listing: &mut Listing,

@@ -9,7 +9,7 @@ use crate::source::times::Clock;
 
 /// Maximum number of samples that one recording is cut into.
 pub(super) const MAX_SAMPLES: u64 = 1 << 24;
-/// If a recording is cut into more samples than this, it must have at least one event per sample. Otherwise, one
+/// A recording may be cut into more samples than this only if it has at least as many events as samples. Otherwise, one
 /// corrupt time would give very many empty samples.
 const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 

@@ -124,7 +124,8 @@ impl LayeredEngine {
         }
     }
 
-    /// Writes each norm's mean and unbiased variance in the last training step to `gradient`.
+    /// Writes the batch statistics of each norm to the statistics of `gradient`: mean and unbiased variance of each
+    /// neuron over all time steps of the last batch.
     pub(super) fn write_statistics(&self, gradient: &mut Parameters) {
         let rows = self.rows();
         let unbiased = rows / (rows - 1.0).max(1.0);

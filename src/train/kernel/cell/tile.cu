@@ -40,7 +40,8 @@ struct Spiking {
     }
 };
 
-// Integrate-and-fire neurons (kernel/iaf.rs). The state is v, the potential before the step's spikes are subtracted.
+// Integrate-and-fire neurons (kernel/iaf.rs). The first state is v, the potential before the step's spikes are
+// subtracted. The second is 0 before the first step, where u is 0 also if the lower bound is larger, and then 1.
 struct IafCell {
     Neuron neuron;
 
@@ -53,8 +54,8 @@ struct IafCell {
     __device__ __forceinline__ void step(
         const float (&before)[2], float spikes_before, float input, float (&after)[2]) const {
         const float u = fmaf(-neuron.theta, spikes_before, before[0]);
-        after[0] = (u < neuron.lower ? neuron.lower : u) + input;
-        after[1] = 0.0f;
+        after[0] = (before[1] == 0.0f ? 0.0f : u < neuron.lower ? neuron.lower : u) + input;
+        after[1] = 1.0f;
     }
 
     __device__ __forceinline__ float back(
