@@ -313,6 +313,9 @@ NETWORKS = {
     "cuba-lif-fixed": network('"cuba-lif", alpha = 0.8, beta = 0.9, learn = false, reset = "hard"', "max", norm=False),
     "rlif-hard": network('"lif", reset = "hard"', recurrent=True, dropout=0.1),
     "c-silif-zero": network('"c-silif"', "last", dropout=0.3),
+    "r-silif": network('"silif"', recurrent=True, dropout=0.2, uniform=True),
+    "r-cuba-lif": network('"cuba-lif", alpha = [0.3, 0.6], beta = [0.3, 0.7], reset = "hard"', recurrent=True, dropout=0),
+    "r-c-silif": network('"c-silif"', "max", recurrent=True, dropout=0.1, uniform=True),
 }
 
 

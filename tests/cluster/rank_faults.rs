@@ -139,7 +139,7 @@ fn ranks_that_differ_are_refused_by_the_name_of_what_differs() {
         ("--train", &[], &["--train", "other"]),
         ("--momentum", &["--optimiser", "sgd", "--momentum", "0.9"], &["--optimiser", "sgd", "--momentum", "0.8"]),
         ("--drop-last", &["--drop-last"], &[]),
-        ("--batch-size", &["--preset", "lif"], &[]),
+        ("--batch-size", &["--preset", "lif", "--epochs", "3"], &["--epochs", "3"]),
     ] {
         let words = |options: &[&'static str]| -> Vec<&str> {
             let words = Bench::fit("apart", &[]);

@@ -17,12 +17,13 @@ fn ctrl_c_saves_the_run_and_resume_comes_to_the_same_bits_from_another_cache() {
     let dir = tempfile::tempdir().unwrap();
     Spec::new(480, 64).write(&dir.path().join("train"), learnable(1));
     let epochs = if is_real() { 500 } else { 1 };
-    let arguments = format!("--epochs {epochs} --batch-size 2 --hidden 8,8");
-    let whole = fitted(dir.path(), "whole", &format!("{arguments} --cache device"));
-    for (cache, other) in [("device", "stream"), ("stream", "device")] {
+    let (iaf, lif) = ("--hidden 8,8", "--preset lif --hidden 8"); // lif has norms and dropout
+    for (network, cache, other) in [(iaf, "device", "stream"), (iaf, "stream", "device"), (lif, "stream", "device")] {
+        let arguments = format!("--epochs {epochs} --batch-size 2 {network}");
+        let whole = fitted(dir.path(), "whole", &format!("{arguments} --cache device --overwrite"));
         let stopped = dir.path().join(cache);
         let begin = |resume| {
-            let more = if resume { " --resume" } else { "" };
+            let more = if resume { " --resume" } else { " --overwrite" };
             start(dir.path(), cache, &format!("{arguments} --cache {cache}{more}"))
         };
         let stderr = interrupted(begin, &stopped, Duration::from_millis(150));

@@ -67,7 +67,8 @@ pub struct StepMeasured {
     pub hidden: Vec<usize>,
     /// Share of cells that have events, over all frames of the measured batches, including padding.
     pub density: f64,
-    /// Share of the pairs (neuron, time step) with a spike, before training. `None` without hidden layers.
+    /// Mean over the hidden layers of the share of pairs (neuron, time step) with a spike, in the first measured batch,
+    /// before training. `None` without hidden layers.
     pub spike_density: Option<f64>,
 }
 

@@ -176,7 +176,7 @@ for_each_isa! {
         }
     }
 
-    /// Writes the input currents of all neurons to `x`: bias + sum of count * W^T\[cell\] over the active cells.
+    /// Writes the outputs of a linear layer to `x`: bias + sum of count * W^T\[cell\] over the active cells.
     /// `x[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t.
     pub(crate) fn gather<V>(panels: &Panels, active: &ActiveCells, stride: usize, x: &mut [Tile]) {
         let mut tile = 0;

@@ -11,6 +11,7 @@
 //! readout       the leaky readout: softmax summed over time, largest value, last value
 //! spikes        spike counts of each neuron
 //! sample        forward and backward pass of one sample, built on active_cells, linear and iaf
+//! aligned       arrays that begin at a cache line
 //! exp           the exponential function of the surrogate gradient and of the softmax
 //! loss          softmax cross entropy of the logits
 //! optimiser     the update of the parameters: Adam, AdamW, SGD
@@ -22,6 +23,9 @@
 //!               any kinds of layers, update_interface the structs of the optimiser
 //! program       the CUDA kernels, compiled and loaded
 //! ```
+//!
+//! In `active_cells`, `linear` and kernels such as `iaf_forward_cells`, a cell is an input of a layer, such as a place of
+//! a frame. In `cell` and kernels such as `cell_forward`, it is a kind of neuron.
 //!
 //! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neurons. Weights of zero fill the last tile of a layer.
 //!

@@ -32,7 +32,8 @@ pub(crate) struct HostLearner {
     share: Share,
     /// Number of samples per batch in evaluations.
     evaluated: usize,
-    /// This rank's share of the watched batches, and the number of frames of the longest sample of each whole batch.
+    /// The batches that [`Learner::watch`] was given: this rank's share of each batch, and the number of frames of the
+    /// longest sample of the batch of all ranks.
     watched: Vec<(Batch, usize)>,
 }
 

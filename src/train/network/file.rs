@@ -109,7 +109,7 @@ impl Layers {
                         return fault(&format!("at most {MOST_LAYERS} hidden layers"), "more");
                     }
                     if recurrent && !neuron.can_be_recurrent() {
-                        return fault("lif or adlif after recurrent", neuron.name());
+                        return fault("neurons other than iaf after recurrent", neuron.name());
                     }
                     hidden.push(Hidden { neurons, linear, norm, recurrent, neuron, dropout: None });
                 }

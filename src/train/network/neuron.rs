@@ -240,7 +240,7 @@ impl Neuron {
 
     /// Whether a layer of these neurons can have a recurrent connection.
     pub fn can_be_recurrent(&self) -> bool {
-        matches!(self, Neuron::Lif(_) | Neuron::Adlif(_))
+        !matches!(self, Neuron::Iaf(_))
     }
 
     /// Returns the parameters that each neuron learns, in the order of the flat list of parameters.

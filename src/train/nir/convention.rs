@@ -75,13 +75,8 @@ impl Convention {
             (Convention::Sinabs, SpikeFn::Single) => {
                 refuse("spike_fn = \"multi\", the only one of Sinabs' importer", "spike_fn = \"single\"")
             }
-            (Convention::Nir, SpikeFn::Single) if neuron.min_v_mem.is_none() => Ok(()),
-            (Convention::Nir, SpikeFn::Single) => refuse("no lower bound, which NIR has not", &bound(neuron.min_v_mem)),
-            (Convention::Nir, SpikeFn::Multi) => refuse(
-                "lif, cuba-lif, iaf with spike_fn = \"single\", or --convention sinabs: neurons of NIR spike at most once \
-                 per time step",
-                "iaf, whose neurons spike several times",
-            ),
+            (Convention::Nir, _) if neuron.min_v_mem.is_none() => Ok(()),
+            (Convention::Nir, _) => refuse("no lower bound, which NIR has not", &bound(neuron.min_v_mem)),
             (Convention::SnnTorch, _) => refuse(
                 "lif or cuba-lif: snnTorch's importer makes neurons that leak from IF",
                 "iaf, which does not leak",

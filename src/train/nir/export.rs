@@ -15,6 +15,9 @@ pub(super) const SUBTRACTS: &str = "1.0.4";
 /// A version of the package `nir` in which a spike sets the membrane potential to v_reset.
 pub(super) const RESETS: &str = "1.0.8";
 
+/// Sinabs' name for neurons that spike several times per step, in the metadata of a graph.
+pub(super) const MULTI_SPIKE: &str = "MultiSpike";
+
 /// Returns the graph of a network, and notes for the user about what NIR cannot express.
 pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> Result<(Graph, Vec<String>)> {
     let Model { network, classes, steps } = model;
@@ -73,13 +76,19 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
     nodes.push(("output".into(), Node::new("Output").with("shape", vec![architecture.shape.classes as f32])));
     notes.push(format!("the logits are the {word} over time of the graph's outputs, which NIR cannot say"));
     let spikes = |layer: &Hidden| if let Neuron::Iaf(of) = layer.neuron { Some(of.spike_fn) } else { None };
-    let mut spike_fns = layers.hidden.iter().filter_map(spikes);
-    let is_multi_spike = spike_fns.clone().any(|spike_fn| spike_fn == SpikeFn::Multi);
-    if spike_fns.any(|spike_fn| spike_fn == SpikeFn::Single) {
+    let spike_fns: Vec<SpikeFn> = layers.hidden.iter().filter_map(spikes).collect();
+    let is_multi_spike = spike_fns.contains(&SpikeFn::Multi);
+    if is_multi_spike && spike_fns.contains(&SpikeFn::Single) {
+        let expected = "one spike_fn for all layers: the metadata of a file says how often neurons spike";
+        return Err(Error::usage("network", expected, "\"single\" and \"multi\""));
+    }
+    if convention == Convention::Nir && !spike_fns.is_empty() {
         notes.push("neurons of IF spike above the threshold: here they spike also exactly at it".into());
     }
     if is_multi_spike {
-        notes.push("the neurons spike several times per step, which NIR cannot say but Sinabs' importer does".into());
+        let words = "the neurons spike several times per step, which NIR cannot say: Sinabs' importer does it, and import \
+                     reads it in the metadata (spike_fn)";
+        notes.push(words.into());
     }
     if layers.hidden.iter().any(|layer| reset(&layer.neuron) == Some(Reset::Soft)) && convention == Convention::Nir {
         notes.push(format!(
@@ -99,8 +108,7 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
         ("steps".into(), steps.to_string()),
     ]);
     metadata.extend(dt.map(|dt| ("dt".into(), dt.to_string())));
-    // Sinabs' name for neurons that spike several times per step.
-    metadata.extend(is_multi_spike.then(|| ("spike_fn".into(), "MultiSpike".into())));
+    metadata.extend(is_multi_spike.then(|| ("spike_fn".into(), MULTI_SPIKE.into())));
     let version = if first == Reset::Hard { RESETS } else { SUBTRACTS };
     Ok((Graph { version: version.into(), nodes, metadata }, notes))
 }

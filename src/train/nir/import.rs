@@ -8,6 +8,7 @@ use crate::network::{
     Output, Readout, Reset, SpikeFn, TensorKind,
 };
 use crate::nir::convention::Convention;
+use crate::nir::export::MULTI_SPIKE;
 use crate::nir::graph::{Graph, Node};
 
 /// Factor that widens a range of decay factors. It multiplies the distance from the lower end to 0, and from the upper
@@ -57,7 +58,7 @@ pub(super) fn model(
             matrices.push(matrix);
             break;
         };
-        let of = neurons(&what, node, &graph.version, convention, dt, matrix.outputs)?;
+        let of = neurons(&what, node, graph, convention, dt, matrix.outputs)?;
         for (row, gain) in matrix.weight.chunks_exact_mut(matrix.inputs).zip(&of.gain) {
             row.iter_mut().for_each(|weight| *weight *= gain);
         }
@@ -132,7 +133,7 @@ fn numbers(what: &str, node: &Node, name: &str, n: usize) -> Result<Vec<f64>> {
 fn neurons(
     what: &str,
     node: &Node,
-    version: &str,
+    graph: &Graph,
     convention: Convention,
     dt: Option<f64>,
     n: usize,
@@ -140,7 +141,7 @@ fn neurons(
     let of = |name: &str| numbers(what, node, name, n);
     let is_reset = node.arrays.contains_key("v_reset");
     // Without v_reset, versions up to 1.0.4 subtract the threshold, and later versions set the potential to 0.
-    let hard = if is_reset || version_of(version) > [1, 0, 4] { Reset::Hard } else { Reset::Soft };
+    let hard = if is_reset || version_of(&graph.version) > [1, 0, 4] { Reset::Hard } else { Reset::Soft };
     if node.kind == "IF" {
         let (theta, r) = (of("v_threshold")?, of("r")?);
         let first = theta[0];
@@ -160,7 +161,9 @@ fn neurons(
                                     their inputs as they are";
                     return Err(wrong(what, "r", expected, format!("1, which multiplies all inputs by dt = {dt}")));
                 }
-                let iaf = Iaf { theta, spike_fn: SpikeFn::Single, ..Iaf::default() };
+                let is_multi = graph.metadata.get("spike_fn").is_some_and(|name| name == MULTI_SPIKE);
+                let spike_fn = if is_multi { SpikeFn::Multi } else { SpikeFn::Single };
+                let iaf = Iaf { theta, spike_fn, ..Iaf::default() };
                 // R of an exported network is 1 / dt as float32. Its product with dt may differ from 1.
                 let gain = |r: f64| if r as f32 == (1.0 / dt) as f32 { 1.0 } else { r * dt };
                 (iaf, r.into_iter().map(gain).collect())

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | lif | u = alpha r + (1 - alpha) x | tau dv/dt = -v + R I, alpha = exp(-dt / tau) |
 //! | cuba-lif | i = alpha i + x; u = beta r + i | tau_syn dI/dt = -I + w_in S; tau_mem dv/dt = -v + R I |
-//! | iaf, one spike per step | v = u + x | dv/dt = R I, R = 1 / dt |
+//! | iaf, which NIR lets spike once per step | v = u + x | dv/dt = R I, R = 1 / dt |
 //!
 //! u is the membrane potential, r the potential after the previous step's reset, and x the input. For lif, the exact
 //! solution of NIR's equation over a time step with a constant input is v = alpha v + (1 - alpha) R I.

@@ -41,6 +41,7 @@ fn neurons() -> Vec<Neuron> {
     }
     all.push(Neuron::Iaf(Iaf { theta: 0.5, min_v_mem: Some(-0.5), ..Iaf::default() }));
     all.push(Neuron::Iaf(SINGLE));
+    all.push(Neuron::Iaf(Iaf::default()));
     all
 }
 
@@ -87,8 +88,8 @@ fn a_graph_comes_back_as_the_network_that_it_was() {
             }
         }
     }
-    // nir: all but iaf with several spikes; sinabs: soft lif, iaf with several; snntorch: hard ones.
-    assert_eq!(compared, 2 * (6 + 1 + 2 + 1 + 3));
+    // nir: all but iaf with a bound; sinabs: soft lif, iaf with a bound; snntorch: hard ones.
+    assert_eq!(compared, 2 * (6 + 2 + 2 + 1 + 3));
 }
 
 #[test]
@@ -171,7 +172,11 @@ fn what_nir_has_not_is_refused_with_the_reason() {
     };
     let of = |neuron| model(neuron, None, true);
     refuse(&of(Neuron::Silif(Silif::default())), Convention::Nir, &["layer 1: expected neurons that NIR has", "silif"]);
-    refuse(&of(Neuron::Iaf(Iaf::default())), Convention::Nir, &["spike at most once per time step", "several times"]);
+    let mut both = of(Neuron::Iaf(Iaf::default())).network.layers().clone();
+    both.hidden[1].neuron = Neuron::Iaf(SINGLE);
+    let both = Network::new(Architecture::new(4, both, 3), &mut ChaCha8Rng::seed_from_u64(1));
+    let both = Model { network: both, classes: Vec::new(), steps: 1 };
+    refuse(&both, Convention::Nir, &["one spike_fn for all layers", "\"single\" and \"multi\""]);
     refuse(&of(Neuron::Iaf(Iaf::default())), Convention::Sinabs, &["min_v_mem = -1.0", "no bound"]);
     refuse(&of(Neuron::Iaf(Iaf::default())), Convention::SnnTorch, &["layer 1", "leak from IF"]);
     refuse(&of(Neuron::Iaf(SINGLE)), Convention::Sinabs, &["spike_fn = \"multi\"", "\"single\""]);

@@ -13,7 +13,8 @@ const ONE_OF: u64 = 32;
 const SAMPLES: [u64; 2] = [16, 256];
 /// A neuron is saturated if it has at least this many spikes per time step on average. Padding counts too.
 const SATURATED: f64 = 0.95;
-/// Minimum share of saturated and silent neurons in a saturated layer.
+/// A layer is saturated if at least one of its neurons is saturated, and at least this share of its neurons is
+/// saturated or silent.
 const SATURATED_LAYER: f64 = 0.95;
 
 /// Activity of a hidden layer over all time steps of the measured samples. Time steps of padding count too.

@@ -101,7 +101,9 @@ mod tests {
     fn every_preset_has_layers_and_training_settings() {
         for preset in Preset::ALL {
             let file = NetworkFile::preset(preset.name).unwrap();
-            assert!(file.training.iter().any(|option| option.name == "lr"), "{}", preset.name);
+            for name in ["lr", "batch_size", "epochs"] {
+                assert!(file.training.iter().any(|option| option.name == name), "{}: {name}", preset.name);
+            }
         }
         let error = NetworkFile::preset("silif").unwrap_err().to_string();
         assert_eq!(error, "preset: expected post, lif, radlif, silif-ssc, silif-shd, c-silif-shd, got silif");
@@ -135,8 +137,8 @@ mod tests {
             ),
             ("{ linear = 3 },\n{ neuron = \"gru\" },", "line 3: expected neuron = \"iaf\" or \"lif\" or"),
             (
-                "{ linear = 3 },\n{ recurrent = \"dense\" },\n{ neuron = \"silif\" },",
-                "line 4: expected lif or adlif after recurrent, got silif",
+                "{ linear = 3 },\n{ recurrent = \"dense\" },\n{ neuron = \"iaf\" },",
+                "line 4: expected neurons other than iaf after recurrent, got iaf",
             ),
             (
                 "{ linear = 3 },\n{ neuron = \"lif\", learn = false },",

@@ -156,8 +156,8 @@ fn is_word_array(tree: &Tree<'_>, field: &FieldPath) -> bool {
     field.part == Part::Whole && tree.arrays().iter().any(is)
 }
 
-/// Finds the fields that are the columns t, x, y and p. Also returns whether they were searched for in a file with more
-/// than [`MAX_ARRAYS`] arrays and groups.
+/// Finds the fields that are the columns t, x, y and p. Also returns whether the search left out parts of the file,
+/// because at most [`MAX_ARRAYS`] arrays and groups are looked at.
 fn fields(
     (path, file, tree): (&Path, &hdf::File, &Tree<'_>),
     layout: Layout,

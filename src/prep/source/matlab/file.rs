@@ -96,7 +96,8 @@ impl<'a> MatFile<'a> {
         (place.packed.is_none() && is_stored_as(place, number)).then_some(place.at)
     }
 
-    /// Reads at most `most` bytes of the data of an array, in the type that its header gives.
+    /// Reads the numbers of an array, converted to the type in its [`Header`]: at most `most` bytes of that type.
+    /// A text is always read whole.
     ///
     /// # Errors
     /// Errors of [`MatFile::copy`].
@@ -109,8 +110,8 @@ impl<'a> MatFile<'a> {
         Ok(data)
     }
 
-    /// Reads at most `most` bytes of the data of an array, in the type that its header gives. Calls `take` with each
-    /// piece.
+    /// Reads the numbers of an array, converted to the type in its [`Header`]: at most `most` bytes of that type.
+    /// A text is always read whole. Calls `take` with each piece.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::DamagedRecording`]; errors of `take`.

@@ -248,7 +248,7 @@ impl List<'_, '_> {
         self.add(name, DType::Number(Number { big_endian, ..number }), shape, Content::Numbers(place))
     }
 
-    /// Adds an array of letters. Its text is read if it has one row and is short.
+    /// Adds an array of letters. Its text is read if it has one row or one column and takes at most [`MAX_TEXT`] bytes.
     fn letters(&mut self, end: u64, name: &str, shape: Vec<u64>) -> Result<()> {
         let element = Element::read(self.bytes, end, "the letters of a text")?;
         let one_row = shape.iter().filter(|&&length| length != 1).count() <= 1;

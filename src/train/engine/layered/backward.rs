@@ -165,14 +165,14 @@ pub(super) fn through_sample(
     gradients: &mut Gradients,
     sums: &mut [Sums],
 ) {
-    through_norm(isa, by, i, sample, &mut work.outputs, layer.tiles());
-    sample::add_weight_gradient(isa, &sample.active[i], &work.outputs, &mut work.dense, &mut gradients.linear);
+    through_norm(isa, by, i, sample, &mut work.dy, layer.tiles());
+    sample::add_weight_gradient(isa, &sample.active[i], &work.dy, &mut work.dense, &mut gradients.linear);
     if let (Some(below), Some(weights)) = (below, &layer.transposed) {
         let (steps, stride) = (sample.steps(), sample.stride());
         let scale = below.dropout.map_or(1.0, |dropout| dropout.scale());
         let open = &sample.layers[i - 1].open;
         work.g.resize(below.tiles() * stride, [0.0; TILE_WIDTH]);
-        sampled::input_gradient(isa, weights, &work.outputs, stride, steps, open, scale, &mut work.g);
+        sampled::input_gradient(isa, weights, &work.dy, stride, steps, open, scale, &mut work.g);
         through_neurons(isa, below, i - 1, (work, &mut gradients.recurrent), sample, &[], sums);
     }
 }
@@ -192,9 +192,9 @@ pub(super) fn through_neurons(
     sums: &mut [Sums],
 ) {
     let (steps, stride, tiles) = (sample.steps(), sample.stride(), layer.tiles());
-    let SampleLayers { layers, current, rates, .. } = sample;
+    let SampleLayers { layers, current_gradient, rates, .. } = sample;
     let trace = &layers[i];
-    current.resize(tiles * stride, [0.0; TILE_WIDTH]);
+    current_gradient.resize(tiles * stride, [0.0; TILE_WIDTH]);
     let input = CellInput { y: &trace.y, stride, steps, norm: &layer.norm, start: trace.start.as_deref() };
     if let Some(rates) = rates.get(i) {
         for (column, rate) in work.g.chunks_exact_mut(stride).zip(rates) {
@@ -206,35 +206,35 @@ pub(super) fn through_neurons(
         Body::Iaf(neuron) => {
             for (tile, sums) in sums.iter_mut().enumerate() {
                 let column = tile * stride..tile * stride + steps;
-                current[column.clone()].copy_from_slice(&work.g[column.clone()]);
-                iaf::backward_tile(isa, neuron, &trace.states[column.clone()], &mut current[column.clone()]);
+                current_gradient[column.clone()].copy_from_slice(&work.g[column.clone()]);
+                iaf::backward_tile(isa, neuron, &trace.states[column.clone()], &mut current_gradient[column.clone()]);
                 let [total, product] =
-                    norm::backward_sums(isa, &layer.norm, tile, &trace.y[column.clone()], &current[column]);
+                    norm::backward_sums(isa, &layer.norm, tile, &trace.y[column.clone()], &current_gradient[column]);
                 (sums[PARAMETER_SUMS], sums[PARAMETER_SUMS + 1]) = (total, product);
             }
         }
         Body::Cell(constants, None) => {
-            cell::backward(isa, constants, &input, &mut work.trace, &work.g, current, sums);
+            cell::backward(isa, constants, &input, &mut work.trace, &work.g, current_gradient, sums);
         }
         Body::Cell(constants, Some(recurrent)) => {
             let BackwardScratch { g, state, .. } = work;
-            backward_recurrent(isa, constants, recurrent, &input, state, g, current, sums);
-            linear::weight_gradient(isa, state.spikes_before(), current, stride, of_recurrent);
+            backward_recurrent(isa, constants, recurrent, &input, state, g, current_gradient, sums);
+            linear::weight_gradient(isa, state.spikes_before(), current_gradient, stride, of_recurrent);
         }
         Body::Sum => {
             for (tile, (errors, sums)) in errors.chunks(TILE_WIDTH).zip(sums).enumerate() {
                 let mut row = [0.0; TILE_WIDTH];
                 row[..errors.len()].copy_from_slice(errors);
                 let column = tile * stride..tile * stride + steps;
-                current[column.clone()].fill(row);
+                current_gradient[column.clone()].fill(row);
                 let [total, product] =
-                    norm::backward_sums(isa, &layer.norm, tile, &trace.y[column.clone()], &current[column]);
+                    norm::backward_sums(isa, &layer.norm, tile, &trace.y[column.clone()], &current_gradient[column]);
                 (sums[PARAMETER_SUMS], sums[PARAMETER_SUMS + 1]) = (total, product);
             }
         }
         Body::Leaky(leaky) => {
             let mut own = vec![[[0.0; TILE_WIDTH]; readout::SUMS]; tiles];
-            readout::backward(isa, leaky, &input, &trace.states, errors, current, &mut own);
+            readout::backward(isa, leaky, &input, &trace.states, errors, current_gradient, &mut own);
             for ([leak, total, product], sums) in own.into_iter().zip(sums) {
                 (sums[0], sums[PARAMETER_SUMS], sums[PARAMETER_SUMS + 1]) = (leak, total, product);
             }
@@ -248,20 +248,20 @@ fn through_norm(
     by: Option<&norm::Backward>,
     i: usize,
     sample: &mut SampleLayers,
-    outputs: &mut Aligned<Tile>,
+    dy: &mut Aligned<Tile>,
     tiles: usize,
 ) {
     let (steps, stride) = (sample.steps(), sample.stride());
-    let SampleLayers { layers, current, .. } = sample;
+    let SampleLayers { layers, current_gradient, .. } = sample;
     let Some(by) = by else {
-        std::mem::swap(current, outputs);
+        std::mem::swap(current_gradient, dy);
         return;
     };
-    outputs.resize(tiles * stride, [0.0; TILE_WIDTH]);
+    dy.resize(tiles * stride, [0.0; TILE_WIDTH]);
     for tile in 0..tiles {
         let column = tile * stride..tile * stride + steps;
-        let (y, g) = (&layers[i].y[column.clone()], &current[column.clone()]);
-        norm::backward(isa, by, tile, y, g, &mut outputs[column]);
+        let (y, g) = (&layers[i].y[column.clone()], &current_gradient[column.clone()]);
+        norm::backward(isa, by, tile, y, g, &mut dy[column]);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::engine::layered::sample::SampleLayers;
 use crate::engine::step::{BatchLoss, check_loss};
 use crate::engine::training_loss::BatchTerms;
 use crate::error::KernelError;
-use crate::kernel::cell::{RecurrentState, SUMS, Trace};
+use crate::kernel::cell::{RecurrentState, SUMS, StateTrace};
 use crate::kernel::linear::Panels;
 use crate::kernel::{Aligned, DoubleTile, Tile, loss};
 
@@ -98,9 +98,9 @@ pub(super) struct ForwardScratch {
 pub(super) struct BackwardScratch {
     /// Gradient for the spikes of the layer below: `g[tile * stride + t]`.
     pub(super) g: Aligned<Tile>,
-    /// Gradient for the outputs of the linear layer: `outputs[tile * stride + t]`.
-    pub(super) outputs: Aligned<Tile>,
+    /// Gradient for y, the outputs of the linear layer: `dy[tile * stride + t]`.
+    pub(super) dy: Aligned<Tile>,
     pub(super) dense: Aligned<Tile>,
-    pub(super) trace: Trace,
+    pub(super) trace: StateTrace,
     pub(super) state: RecurrentState,
 }

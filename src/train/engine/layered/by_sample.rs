@@ -9,7 +9,7 @@ use tonic_shard::SampleFrames;
 use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::backward::{through_neurons, through_sample, write_neurons};
 use crate::engine::layered::block::{Block, Gradients, Scores, Sums};
-use crate::engine::layered::forward::{activate, currents, random_states, set_norm};
+use crate::engine::layered::forward::{activate, linear_outputs, random_states, set_norm};
 use crate::engine::layered::pack::PackedLayer;
 use crate::engine::step::{BatchLoss, Pass, check_interrupt, first_error};
 use crate::engine::training_loss::BatchTerms;
@@ -161,7 +161,7 @@ impl Block {
         let Block { sample, scratch, .. } = self;
         sample.begin(frames, key, of.layers.len(), of.architecture.shape.inputs, of.steps, index)?;
         for (i, layer) in of.layers.iter().enumerate() {
-            currents(of.isa, layer, i, scratch, sample);
+            linear_outputs(of.isa, layer, i, scratch, sample);
             let states = random_states(of.architecture, i);
             let finite = activate(of.isa, layer, i, states, (of.pass, of.is_counted), scratch, sample);
             check_interrupt()?;

@@ -7,7 +7,7 @@ use tonic_ranks::Ranks;
 use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::block::ForwardScratch;
 use crate::engine::layered::pack::{Body, PackedLayer};
-use crate::engine::layered::sample::{SampleLayers, Trace, uniform_start};
+use crate::engine::layered::sample::{LayerTrace, SampleLayers, uniform_start};
 use crate::engine::step::Pass;
 use crate::error::KernelError;
 use crate::kernel::cell::{self, CellInput, forward_recurrent};
@@ -35,7 +35,7 @@ impl LayeredEngine {
             let mut squares = Aligned::filled([[0.0; TILE_WIDTH]; 1], self.samples.len() * tiles);
             let samples = self.samples.par_iter_mut().zip(squares.par_chunks_mut(tiles));
             samples.for_each_init(ForwardScratch::default, |scratch, (sample, squares)| {
-                currents(isa, layer, i, scratch, sample);
+                linear_outputs(isa, layer, i, scratch, sample);
                 let (steps, stride) = (sample.steps(), sample.stride());
                 for (tile, (squares, mean)) in squares.iter_mut().zip(&means).enumerate() {
                     *squares = [norm::squares(isa, mean, &sample.layers[i].y[tile * stride..][..steps])];
@@ -52,7 +52,7 @@ impl LayeredEngine {
                 return true;
             }
             if !is_measured {
-                currents(isa, layer, i, scratch, sample);
+                linear_outputs(isa, layer, i, scratch, sample);
             }
             activate(isa, layer, i, states, (pass, is_counted), scratch, sample)
         });
@@ -73,7 +73,7 @@ pub(super) fn random_states(architecture: &Architecture, i: usize) -> Option<(us
 }
 
 /// Computes the outputs of layer `i`'s linear layer for one sample.
-pub(super) fn currents(
+pub(super) fn linear_outputs(
     isa: Isa,
     layer: &PackedLayer,
     i: usize,
@@ -146,7 +146,7 @@ pub(super) fn activate(
     let SampleLayers { active, layers, logits, undropped, .. } = sample;
     let trace = &mut layers[i];
     trace.start = random.map(|(states, spikes)| uniform_start(key, i, neurons, states, spikes));
-    let Trace { y, fired, open, states, start } = trace;
+    let LayerTrace { y, fired, open, states, start } = trace;
     let input = CellInput { y, stride, steps, norm: &layer.norm, start: start.as_deref() };
     fired.resize(steps * tiles, 0);
     open.resize(steps * tiles, 0);

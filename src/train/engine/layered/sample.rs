@@ -20,20 +20,21 @@ pub(super) struct SampleLayers {
     /// the same at every time step. Empty without a penalty.
     pub(super) rates: Vec<Vec<Tile>>,
     /// Values that each layer stores for the backward pass, the readout last.
-    pub(super) layers: Vec<Trace>,
+    pub(super) layers: Vec<LayerTrace>,
     pub(super) logits: Vec<f32>,
-    /// Gradient for the input currents of the layer that the backward pass has reached: `current[tile * stride + t]`.
-    pub(super) current: Aligned<Tile>,
+    /// Gradient for the input currents of the neurons that the backward pass has reached: index `tile * stride + t`.
+    pub(super) current_gradient: Aligned<Tile>,
 }
 
 /// Values that a layer stores for one sample.
 #[derive(Debug, Default)]
-pub(super) struct Trace {
+pub(super) struct LayerTrace {
     /// Outputs of the linear layer: `y[tile * stride + t]`.
     pub(super) y: Aligned<Tile>,
     /// Bit j of `fired[t * tiles + tile]` is 1 if neuron j of the tile spikes at time step t.
     pub(super) fired: Vec<u32>,
-    /// Bit j of `open[t * tiles + tile]` is 1 if the surrogate gradient of neuron j at time step t can differ from 0.
+    /// Bit j of `open[t * tiles + tile]` is 1 if the gradient for the spikes of neuron j at time step t is needed: its
+    /// surrogate gradient can differ from 0 (always for integrate-and-fire neurons), and dropout keeps its spikes.
     pub(super) open: Vec<u32>,
     /// Membrane potentials of integrate-and-fire neurons, or the states of the readout and their softmax.
     pub(super) states: Aligned<Tile>,
@@ -56,7 +57,7 @@ impl SampleLayers {
         self.undropped.clear();
         self.rates.clear();
         self.active.resize_with(depth, ActiveCells::default);
-        self.layers.resize_with(depth, Trace::default);
+        self.layers.resize_with(depth, LayerTrace::default);
         self.active[0].set_frames(frames, inputs, steps, index)
     }
 

@@ -53,7 +53,7 @@ pub(crate) use definition::{Cell, CellParameter, Constants};
 pub(crate) use recurrent::{Recurrent, RecurrentState, backward_recurrent, forward_recurrent};
 pub use surrogate::Surrogate;
 pub(in crate::kernel) use tile::load;
-pub(crate) use tile::{CellInput, Trace, backward, forward};
+pub(crate) use tile::{CellInput, StateTrace, backward, forward};
 
 /// Number of sums over time that [`backward`] computes for each neuron of a sample: first for the cell's constants,
 /// then for the norm.

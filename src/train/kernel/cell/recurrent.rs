@@ -12,7 +12,7 @@ use crate::kernel::cell::complex::Complex;
 use crate::kernel::cell::cuba_lif::CubaLif;
 use crate::kernel::cell::dynamics::Dynamics;
 use crate::kernel::cell::lif::Lif;
-use crate::kernel::cell::tile::{Backward, CellInput, SHORT, Trace, in_support, load, spikes, with_dynamics};
+use crate::kernel::cell::tile::{Backward, CellInput, SHORT, StateTrace, in_support, load, spikes, with_dynamics};
 use crate::kernel::cell::{CONSTANTS, Cell, Constants, Reset, SUMS};
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::linear::{Panels, gather_row};
@@ -21,7 +21,7 @@ use crate::kernel::vector::F32x16;
 use crate::kernel::{ActiveCells, Aligned, DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
 
 /// Returns whether all states of a tile are finite. A state that is NaN or infinite stays so until the last step.
-fn is_finite(trace: &Trace) -> bool {
+fn is_finite(trace: &StateTrace) -> bool {
     trace.last().is_none_or(|states| states.as_flattened().iter().all(|state| state.is_finite()))
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Recurrent {
 #[derive(Debug, Default)]
 pub(crate) struct RecurrentState {
     /// States over time of each tile: `traces[tile]`.
-    traces: Vec<Trace>,
+    traces: Vec<StateTrace>,
     /// s\[t-1\] V: `drive[tile * steps + t]`.
     drive: Aligned<Tile>,
     /// Spikes of the previous time step: step t has the spikes of step t - 1.
@@ -115,7 +115,7 @@ fn forward_steps<V: F32x16, D: Dynamics>(
 ) {
     let (tiles, steps) = (constants.tiles(), input.steps);
     let RecurrentState { traces, drive, spikes: before, .. } = state;
-    traces.resize_with(tiles, Trace::default);
+    traces.resize_with(tiles, StateTrace::default);
     drive.resize(tiles * steps, [0.0; TILE_WIDTH]);
     for (tile, trace) in traces.iter_mut().enumerate() {
         trace.resize(steps + 1, [[0.0; TILE_WIDTH]; 2]);

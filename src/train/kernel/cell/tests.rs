@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::kernel::cell::{
     CONSTANTS, Cell, CellInput, CellParameter, Constants, PARAMETER_SUMS, Recurrent, RecurrentState, Reset, SUMS,
-    Surrogate, Trace, backward, backward_recurrent, forward, forward_recurrent,
+    StateTrace, Surrogate, backward, backward_recurrent, forward, forward_recurrent,
 };
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::{self, Panels};
@@ -215,7 +215,7 @@ fn check(cell: Cell, surrogate: Surrogate, case: &Case) {
             backward_recurrent(isa, &constants, &recurrent, &input, &mut state, &g_tiles, &mut out, &mut sums);
         } else {
             forward(isa, &constants, &input, &mut fired, &mut open);
-            backward(isa, &constants, &input, &mut Trace::default(), &g_tiles, &mut out, &mut sums);
+            backward(isa, &constants, &input, &mut StateTrace::default(), &g_tiles, &mut out, &mut sums);
         }
         let used: Vec<Tile> = out.chunks(stride).flat_map(|column| column[..steps].to_vec()).collect();
         let got = (fired.clone(), open.clone(), bits(&used), sums.as_flattened().as_flattened().to_vec());

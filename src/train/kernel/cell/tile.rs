@@ -31,7 +31,7 @@ pub(crate) struct CellInput<'a> {
 }
 
 /// States of some tiles of neurons before the first step and after each step. Scratch memory.
-pub(crate) type Trace = Aligned<[Tile; 2]>;
+pub(crate) type StateTrace = Aligned<[Tile; 2]>;
 
 impl CellInput<'_> {
     pub(in crate::kernel) fn column(&self, tile: usize) -> &[Tile] {
@@ -108,7 +108,7 @@ for_each_isa! {
     pub(crate) fn backward<V>(
         constants: &Constants,
         input: &CellInput<'_>,
-        trace: &mut Trace,
+        trace: &mut StateTrace,
         g: &[Tile],
         out: &mut [Tile],
         sums: &mut [[DoubleTile; SUMS]],
@@ -189,9 +189,10 @@ impl<V: F32x16> Forward<V> {
     }
 }
 
-/// Runs N tiles forward, and sets their bits: in `fired` for neurons that spike, and in `open` for neurons whose
-/// surrogate can differ from 0. Element `t * tiles + n` of both slices is for tile `first + n` at time step t. Returns
-/// whether all states are finite.
+/// Runs the N tiles from tile `first` on forward over time. Sets bits in `fired` for neurons that spike, and in `open`
+/// for neurons whose surrogate can differ from 0. Both slices begin at tile `first`: element `t * tiles + n` is for
+/// tile `first + n` at time step t, where `tiles` is the layer's number of tiles. Returns whether all states of the N
+/// tiles are finite.
 #[inline(always)]
 fn mark_tiles<V: F32x16, D: Dynamics, const N: usize>(
     constants: &Constants,
@@ -230,7 +231,7 @@ fn trace_tiles<V: F32x16, D: Dynamics, const N: usize>(
     constants: &Constants,
     input: &CellInput<'_>,
     first: usize,
-    trace: &mut Trace,
+    trace: &mut StateTrace,
 ) {
     trace.resize((input.steps + 1) * N, [[0.0; TILE_WIDTH]; 2]);
     let mut run: [[Forward<V>; 2]; N] =

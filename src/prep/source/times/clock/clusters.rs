@@ -37,8 +37,8 @@ struct Cluster {
     latest: i64,
     /// Number of events with a lower time than the previous event of the cluster.
     backward: u64,
-    /// How often the times step back from this cluster to an earlier one, minus how often from a later one to this one.
-    /// The sum over all clusters after a hole is the number of steps back across the hole.
+    /// Number of steps back in time that begin in this cluster, minus the number of those that end in it. The sum over
+    /// all clusters above a hole, which is a range without times, is the number of steps back across the hole.
     falls: i64,
 }
 
