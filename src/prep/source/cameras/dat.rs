@@ -77,7 +77,7 @@ fn events(input: &mut Input<'_>, out: &mut Decoded, address: Address) -> Result<
 fn decode_in_parts(input: &mut Input<'_>, out: &mut Decoded, address: Address) -> Result<Clock32> {
     let none = Clock32::default();
     let (path, begin) = (input.path(), input.at());
-    let whole = if out.is_empty_in_memory() { input.bytes_left()? / EVENT } else { 0 };
+    let whole = if out.is_empty_in_memory() { input.bytes_left() / EVENT } else { 0 };
     let Some(mut all) = out.all_columns(whole).filter(|_| !is_packed(path)) else { return Ok(none) };
     let (ts, xs, ys, ps) = (
         all.t.par_chunks_mut(PART),

@@ -89,13 +89,10 @@ impl<'a> Input<'a> {
         self.fault.take()
     }
 
-    /// Returns the number of bytes from the next one to the end of a file that is not compressed.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`]
-    pub(crate) fn bytes_left(&self) -> Result<u64> {
-        let size = std::fs::metadata(self.path).map_err(Error::io(self.path, "read the recording"))?.len();
-        Ok(size.saturating_sub(self.at))
+    /// Returns the number of bytes from the next one to the end of a file that is not compressed. Returns 0 if it is not
+    /// known, as for a member of an archive.
+    pub(crate) fn bytes_left(&self) -> u64 {
+        std::fs::metadata(self.path).map_or(0, |file| file.len().saturating_sub(self.at))
     }
 
     /// Returns the offset of the next byte in the file.
