@@ -172,17 +172,25 @@ fn damaged_files_are_refused() {
 }
 
 #[test]
-fn the_integrate_and_fire_network_is_for_sinabs() {
+fn the_integrate_and_fire_network_comes_back_from_plain_nir_and_with_a_bound_from_sinabs_form() {
     let dir = task();
-    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet --min-v-mem -1"));
-    fails(&mut export(dir.path(), "run", "--nir a.nir"), 2, &["layer 1", "spike at most once", "--convention sinabs"]);
+    let says = |said: &serde_json::Value, words: &str| {
+        assert!(said["notes"].as_array().unwrap().iter().any(|note| note.as_str().unwrap().contains(words)), "{said}");
+    };
+    let comes_back = |graph: &str, options: &str| {
+        let out = format!("{graph}.safetensors");
+        succeeds(&mut import(dir.path(), &dir.path().join(graph), &out, options));
+        let [before, after] = ["run/model.safetensors", &out].map(|name| read_model(&dir.path().join(name)).unwrap());
+        assert_eq!(before.network, after.network);
+    };
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
+    says(&sets::json(&mut export(dir.path(), "run", "--nir plain.nir --dt 0.004")), "several times per step");
+    comes_back("plain.nir", "--dt 0.004 --steps 20");
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet --overwrite --min-v-mem -1"));
+    fails(&mut export(dir.path(), "run", "--nir a.nir"), 2, &["layer 1", "no lower bound", "--convention sinabs"]);
     let said = sets::json(&mut export(dir.path(), "run", "--nir a.nir --convention sinabs"));
-    assert!(said["notes"][1].as_str().unwrap().contains("several times per step"));
-    let options = "--convention sinabs --steps 20";
-    succeeds(&mut import(dir.path(), &dir.path().join("a.nir"), "a.safetensors", options));
-    let [before, after] =
-        ["run/model.safetensors", "a.safetensors"].map(|name| read_model(&dir.path().join(name)).unwrap());
-    assert_eq!(before.network, after.network);
+    says(&said, "several times per step");
+    comes_back("a.nir", "--convention sinabs --steps 20");
 }
 
 #[test]

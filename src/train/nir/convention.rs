@@ -76,7 +76,10 @@ impl Convention {
                 refuse("spike_fn = \"multi\", the only one of Sinabs' importer", "spike_fn = \"single\"")
             }
             (Convention::Nir, _) if neuron.min_v_mem.is_none() => Ok(()),
-            (Convention::Nir, _) => refuse("no lower bound, which NIR has not", &bound(neuron.min_v_mem)),
+            (Convention::Nir, _) => {
+                let expected = "no lower bound, which NIR has not; --convention sinabs writes min_v_mem = -theta";
+                refuse(expected, &bound(neuron.min_v_mem))
+            }
             (Convention::SnnTorch, _) => refuse(
                 "lif or cuba-lif: snnTorch's importer makes neurons that leak from IF",
                 "iaf, which does not leak",
