@@ -166,7 +166,8 @@ graph = nir.read(sys.argv[1])
 describe = lambda node: {"type": type(node).__name__} | {
     name: array.tolist() for name, array in vars(node).items() if hasattr(array, "tolist")
 }
-print(json.dumps({"from": nir.__file__, "nodes": {name: describe(node) for name, node in graph.nodes.items()}}))
+nodes = {name: describe(node) for name, node in graph.nodes.items()}
+print(json.dumps({"from": nir.__file__, "nodes": nodes, "edges": graph.edges}))
 """
 
 
@@ -189,7 +190,8 @@ def test_nir_1_0_4_reads_what_is_written(tmp_path, neuron, of_neurons):
     assert found["from"].startswith(str(NIR_1_0_4))
     nodes, kind = found["nodes"], of_neurons.pop("type")
     name = kind.lower()
-    assert list(nodes) == ["input", "linear_1", f"{name}_1", "linear_2", f"{name}_2", "linear_out", "output"]
+    chain = ["input", "linear_1", f"{name}_1", "linear_2", f"{name}_2", "linear_out", "output"]
+    assert set(nodes) == set(chain) and set(map(tuple, found["edges"])) == set(zip(chain, chain[1:]))
     for layer, neurons in ((1, 12), (2, 8)):
         node = nodes[f"{name}_{layer}"]
         assert node["type"] == kind and {key: node[key] for key in of_neurons} == {
