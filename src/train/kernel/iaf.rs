@@ -65,11 +65,14 @@ for_each_isa! {
     /// `v[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t. Bit j of
     /// `fired[t * tiles + tile]` is set if this neuron spikes.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
-        if !neuron.is_single && neuron.has_exact_reciprocal() {
-            let (reciprocal, zero) = (V::splat(1.0 / neuron.theta), V::splat(0.0));
-            forward_tiles::<V>(neuron, v, stride, steps, fired, |v| v.mul(reciprocal).at_least(zero).trunc());
-        } else {
-            forward_tiles::<V>(neuron, v, stride, steps, fired, |v| neuron.spikes(v));
+        let (reciprocal, zero) = (V::splat(1.0 / neuron.theta), V::splat(0.0));
+        let by_product = |v: V| v.mul(reciprocal).at_least(zero).trunc();
+        let any = |v: V| neuron.spikes(v);
+        match (neuron.min_v_mem.is_some(), !neuron.is_single && neuron.has_exact_reciprocal()) {
+            (false, true) => forward_tiles::<V, false>(neuron, v, stride, steps, fired, by_product),
+            (false, false) => forward_tiles::<V, false>(neuron, v, stride, steps, fired, any),
+            (true, true) => forward_tiles::<V, true>(neuron, v, stride, steps, fired, by_product),
+            (true, false) => forward_tiles::<V, true>(neuron, v, stride, steps, fired, any),
         }
     }
 
@@ -101,26 +104,9 @@ pub(crate) fn ends_finite(neuron: &Neuron, v: &[Tile], stride: usize, steps: usi
     last.all(|v| v.iter().all(|&v| is_fine(v)))
 }
 
-/// Does the work of [`forward`]. `spikes` returns the number of spikes at a potential.
+/// Does the work of [`forward`], two tiles of neurons at a time. `spikes` returns the number of spikes at a potential.
 #[inline(always)]
-fn forward_tiles<V: F32x16>(
-    neuron: &Neuron,
-    v: &mut [Tile],
-    stride: usize,
-    steps: usize,
-    fired: &mut [u32],
-    spikes: impl Fn(V) -> V + Copy,
-) {
-    if neuron.min_v_mem.is_some() {
-        forward_pairs::<V, true>(neuron, v, stride, steps, fired, spikes);
-    } else {
-        forward_pairs::<V, false>(neuron, v, stride, steps, fired, spikes);
-    }
-}
-
-/// Goes through the steps of two tiles of neurons at a time.
-#[inline(always)]
-fn forward_pairs<V: F32x16, const BOUNDED: bool>(
+fn forward_tiles<V: F32x16, const BOUNDED: bool>(
     neuron: &Neuron,
     v: &mut [Tile],
     stride: usize,

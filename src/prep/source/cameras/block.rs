@@ -232,22 +232,19 @@ impl Decoded {
         }
     }
 
-    /// Returns whether the events go to memory, and there are none so far.
-    pub(crate) fn is_empty_in_memory(&self) -> bool {
-        matches!(self.sink, Sink::Here(Target::Memory(None, _))) && self.events() == 0
-    }
-
-    /// Returns columns of zeros for all `n` events of a file, if these belong into memory, and are so many that blocks
-    /// would be appended by another thread. The caller fills the columns, and calls [`Decoded::set_columns`].
-    pub(crate) fn all_columns(&self, n: u64) -> Option<AllColumns> {
+    /// Returns columns of zeros for all events of a file, of which `count` returns the number. They must belong into
+    /// memory, and be so many that blocks would be appended by another thread: otherwise, returns `None`. The caller
+    /// fills the columns, and calls [`Decoded::set_columns`].
+    pub(crate) fn all_columns(&self, count: impl FnOnce() -> u64) -> Option<AllColumns> {
         let Sink::Here(Target::Memory(None, most)) = self.sink else { return None };
-        let len = usize::try_from(n).ok().filter(|_| n <= most && (MANY..=MOST).contains(&n))?;
+        let n = count();
+        let len = usize::try_from(n).ok().filter(|_| self.events() == 0 && n <= most && (MANY..=MOST).contains(&n))?;
         Some(AllColumns { t: zeros(len), x: zeros(len), y: zeros(len), p: zeros(len) })
     }
 
     /// Stores the columns from [`Decoded::all_columns`].
     pub(crate) fn set_columns(&mut self, AllColumns { t, x, y, p }: AllColumns) {
-        debug_assert!(self.is_empty_in_memory());
+        debug_assert!(self.events() == 0);
         if let Sink::Here(Target::Memory(block @ None, _)) = &mut self.sink {
             self.events = t.len() as u64;
             let (x, y, p) = (Coordinates::U16(x), Some(Coordinates::U16(y)), Some(Coordinates::U8(p)));

@@ -77,8 +77,8 @@ fn events(input: &mut Input<'_>, out: &mut Decoded, address: Address) -> Result<
 fn decode_in_parts(input: &mut Input<'_>, out: &mut Decoded, address: Address) -> Result<Clock32> {
     let none = Clock32::default();
     let (path, begin) = (input.path(), input.at());
-    let whole = if out.is_empty_in_memory() { input.bytes_left() / EVENT } else { 0 };
-    let Some(mut all) = out.all_columns(whole).filter(|_| !is_packed(path)) else { return Ok(none) };
+    let all = out.all_columns(|| input.bytes_left() / EVENT).filter(|_| !is_packed(path));
+    let Some(mut all) = all else { return Ok(none) };
     let (ts, xs, ys, ps) = (
         all.t.par_chunks_mut(PART),
         all.x.par_chunks_mut(PART),
@@ -100,8 +100,8 @@ fn decode_in_parts(input: &mut Input<'_>, out: &mut Decoded, address: Address) -
         }
         clock = Clock32 { before: part.before, wraps: clock.wraps + part.wraps };
     }
+    *input = Input::open_at(path, begin + all.t.len() as u64 * EVENT)?;
     out.set_columns(all);
-    *input = Input::open_at(path, begin + whole * EVENT)?;
     Ok(clock)
 }
 
