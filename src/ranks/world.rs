@@ -34,6 +34,10 @@ const NAP: Duration = Duration::from_micros(50);
 /// How long a rank waits for answers to [`PING`].
 const ANSWERS: Duration = Duration::from_millis(500);
 
+/// Longest time between two polls that counts as waiting. During a longer one this process was suspended, as a
+/// scheduler suspends a job, and could not have seen an answer.
+const STEP: Duration = Duration::from_secs(1);
+
 /// How long a rank with an error waits for the errors of smaller ranks.
 const TURN: Duration = Duration::from_secs(1);
 /// Maximum time that a rank waits for another rank to end it.
@@ -159,17 +163,17 @@ fn receive<T: Number>(place: &Place, from: usize, part: &mut [T], tag: Tag) {
 
 /// Waits until a message is sent or received.
 fn wait<'a, D: ?Sized, S: Scope<'a>>(place: &Place, mut request: Request<'a, D, S>) {
-    let mut start = None;
+    let mut watch = None;
     let mut polls = 0;
     while let Err(pending) = request.test() {
         request = pending;
-        let start = *start.get_or_insert_with(Instant::now);
+        let watch = watch.get_or_insert_with(Watch::start);
         polls += 1;
         if polls < SPINS {
             std::hint::spin_loop();
             continue;
         }
-        let waited = start.elapsed();
+        let waited = watch.waited();
         if waited < SHORT {
             std::thread::yield_now();
             continue;
@@ -180,8 +184,28 @@ fn wait<'a, D: ?Sized, S: Scope<'a>>(place: &Place, mut request: Request<'a, D, 
             give_up(place, waited);
         }
     }
-    if let Some(start) = start {
-        WAITED.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    if let Some(mut watch) = watch {
+        WAITED.fetch_add(watch.waited().as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+/// How long this process has waited, without the times in which it was suspended.
+struct Watch {
+    last: Instant,
+    waited: Duration,
+}
+
+impl Watch {
+    fn start() -> Watch {
+        Watch { last: Instant::now(), waited: Duration::ZERO }
+    }
+
+    /// Must be called at every poll: of the time between two calls, at most [`STEP`] counts.
+    fn waited(&mut self) -> Duration {
+        let now = Instant::now();
+        self.waited += (now - self.last).min(STEP);
+        self.last = now;
+        self.waited
     }
 }
 
@@ -206,8 +230,8 @@ fn give_up(place: &Place, waited: Duration) -> ! {
     }
     let mut answers = vec![false; place.size];
     let listen = |answers: &mut [bool], time: Duration| {
-        let start = Instant::now();
-        while start.elapsed() < time {
+        let mut watch = Watch::start();
+        while watch.waited() < time {
             answer();
             while let Some(of) = world.any_process().immediate_probe_with_tag(PONG) {
                 let _: (u8, _) = world.process_at_rank(of.source_rank()).receive_with_tag(PONG);
@@ -221,6 +245,6 @@ fn give_up(place: &Place, waited: Duration) -> ! {
         listen(&mut answers, 4 * ANSWERS); // until that rank has ended this one
     }
     let silent = others().filter(|&rank| !answers[rank]).collect();
-    tell_end(others().filter(|&rank| answers[rank]));
+    tell_end(others()); // a rank that is suspended reads this when it goes on
     abort((place.report)(&Silence { ranks: silent, size: place.size, waited }))
 }

@@ -104,6 +104,22 @@ fn a_rank_that_is_lost_ends_all_and_leaves_a_whole_checkpoint() {
     }
 }
 
+/// A scheduler may suspend a job for longer than ranks wait for each other.
+#[test]
+fn ranks_that_are_suspended_together_continue_to_the_same_bits() {
+    let Some(bench) = Bench::start() else { return };
+    assert_succeeds(&bench.alone(&Bench::fit("whole", &LONG)));
+    let disturbed = Disturbed::start(&bench, "suspended", &["--timeout", "2"]);
+    (0..3).for_each(|rank| disturbed.signal("STOP", rank));
+    let metrics = || std::fs::read(bench.path("suspended").join("metrics.jsonl")).unwrap();
+    let before = metrics();
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(before, metrics(), "the ranks are suspended");
+    (0..3).rev().for_each(|rank| disturbed.signal("CONT", rank)); // ranks that waited for rank 0 wake up before it
+    assert_succeeds(&disturbed.end(Duration::from_secs(60)));
+    bench.assert_same("suspended", "whole");
+}
+
 #[test]
 fn ranks_wait_for_a_run_that_another_process_trains() {
     let Some(bench) = Bench::start() else { return };

@@ -112,7 +112,7 @@ impl Bench {
         command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         // The only network here is the loopback, which Open MPI leaves out by default.
         command.env("OMPI_MCA_oob_tcp_if_include", "lo").env("OMPI_MCA_btl_tcp_if_include", "lo");
-        command.env("RAYON_NUM_THREADS", "1");
+        command.env("OMPI_MCA_orte_tmpdir_base", self.path("")).env("RAYON_NUM_THREADS", "1");
         command
     }
 
