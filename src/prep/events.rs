@@ -1,5 +1,7 @@
 //! Events in columns: time, x, y and polarity.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use tonic_shard::FrameShape;
@@ -107,10 +109,10 @@ impl Events {
         self.t.is_empty()
     }
 
-    /// Index of event `i`'s cell in a frame of `sensor`: (p * H + y) * W + x.
-    pub(super) fn cell(&self, i: usize, sensor: SensorSize) -> u32 {
-        let row = u32::from(self.p[i]) * sensor.height + u32::from(self.y[i]);
-        row * sensor.width + u32::from(self.x[i])
+    /// Index of each event's cell in a frame of `sensor`, (p * H + y) * W + x, for the events in a range of indices.
+    pub(super) fn cells(&self, range: Range<usize>, sensor: SensorSize) -> impl Iterator<Item = u32> {
+        let pixels = self.x[range.clone()].iter().zip(&self.y[range.clone()]).zip(&self.p[range]);
+        pixels.map(move |((&x, &y), &p)| (u32::from(p) * sensor.height + u32::from(y)) * sensor.width + u32::from(x))
     }
 
     /// Keeps the events for which `keep` returns true. `keep` is called with all events and the index of one event.
@@ -142,7 +144,7 @@ impl Events {
     }
 
     /// Keeps the events whose indices are in `range`, and drops all others.
-    pub fn keep_range(&mut self, range: std::ops::Range<usize>) {
+    pub fn keep_range(&mut self, range: Range<usize>) {
         self.truncate(range.end);
         self.t.drain(..range.start);
         self.x.drain(..range.start);

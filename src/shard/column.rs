@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The largest number; `None` if there is none. The compiler vectorizes this loop, but not [`Iterator::max`].
+#[inline]
+pub fn largest<T: Copy + Ord>(numbers: &[T]) -> Option<T> {
+    let (&first, rest) = numbers.split_first()?;
+    Some(rest.iter().fold(first, |largest, &n| if n > largest { n } else { largest }))
+}
+
 /// Type of the numbers in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -145,9 +152,9 @@ impl<'a> Column<'a> {
     /// The largest integer; `None` if the column is empty or float32.
     pub fn max(self) -> Option<u32> {
         match self {
-            Column::U8(s) => s.iter().copied().max().map(u32::from),
-            Column::U16(s) => s.iter().copied().max().map(u32::from),
-            Column::U32(s) => s.iter().copied().max(),
+            Column::U8(s) => largest(s).map(u32::from),
+            Column::U16(s) => largest(s).map(u32::from),
+            Column::U32(s) => largest(s),
             Column::F32(_) => None,
         }
     }

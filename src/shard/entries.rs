@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use crate::column::largest;
 use crate::frames::{Column, ColumnBuf, SparseFrames, Width, Widths};
 use crate::planes::{each_block, sum_bytes, sum_eight};
 
@@ -109,7 +110,8 @@ pub(super) fn sum_counts(bytes: &[u8]) -> u64 {
 
 /// Returns the largest count in the packed bytes. A count of 8 or more is returned as 8. 0 if there are no bytes.
 pub(super) fn largest_count(bytes: &[u8]) -> u32 {
-    bytes.iter().map(|&byte| byte >> GAP_BITS).max().map_or(0, |more| u32::from(more) + 1)
+    // The count is in the highest bits, so that the largest byte has the largest count.
+    largest(bytes).map_or(0, |byte| u32::from(byte >> GAP_BITS) + 1)
 }
 
 /// Returns the sum of the gaps in the first `entries` packed bytes, and the number of long gaps (31 or more). The sum

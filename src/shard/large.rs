@@ -4,7 +4,7 @@ use tonic_base::Spill;
 
 use crate::body::write_table;
 use crate::chunk::{Chunk, SampleTable};
-use crate::column::ColumnBuf;
+use crate::column::{ColumnBuf, largest};
 use crate::entries::Packed;
 use crate::error::Result;
 use crate::frames::{CountTooLarge, Widths};
@@ -125,7 +125,7 @@ impl LargeChunk {
     pub fn push_frame(&mut self, cells: &[u32], counts: &[u32]) -> Result<()> {
         self.current.0 += 1;
         self.current.1 += cells.len() as u64;
-        self.current_max = counts.iter().copied().max().unwrap_or(0).max(self.current_max);
+        self.current_max = largest(counts).unwrap_or(0).max(self.current_max);
         if self.current_max > self.widths.counts.max() || self.is_too_large() {
             return Ok(());
         }

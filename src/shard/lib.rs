@@ -53,7 +53,7 @@ pub use card::{CARD, CARD_PICTURE, card_id_line, check_card};
 pub use checked::CheckedChunk;
 pub use chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTable};
 pub use codec::{ChunkName, Decoder, EncodedChunk, Encoder, StoredChunk, check_chunk};
-pub use column::{Column, ColumnBuf, Width};
+pub use column::{Column, ColumnBuf, Width, largest};
 pub use description::{Id, LinkedFile, MARKER, SetDescription, SourceFile, Tool, shard_name};
 pub use difference::{differing_parts, listed};
 pub use error::{Error, Result, ShardFault};

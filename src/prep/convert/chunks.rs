@@ -146,9 +146,9 @@ impl<'a> ChunkMaker<'a> {
         let mut chunk = Chunk::new(self.description.widths, self.description.extras.len());
         let mut number = samples.start;
         for slice in self.read(samples) {
-            let slice = slice?;
+            let mut slice = slice?;
             for i in 0..slice.raw.samples() {
-                self.add_sample(&mut chunk, number, &slice, i)?;
+                self.add_sample(&mut chunk, number, &mut slice, i)?;
                 number += 1;
             }
         }
@@ -186,7 +186,7 @@ impl<'a> ChunkMaker<'a> {
         }
         let mut found = Passed::default();
         for slice in self.read(sample..sample + 1) {
-            found = self.transform(&slice?, 0, count, false)?.1;
+            found = self.transform(&mut slice?, 0, count, false)?.1;
         }
         Ok(found)
     }
@@ -197,9 +197,15 @@ impl<'a> ChunkMaker<'a> {
 
     /// Checks the events of sample `i` in `slice`, and applies the first `count` transforms. With `strict`, an event
     /// outside the sensor is an error.
-    fn transform(&self, slice: &RecordingSlice<'_>, i: usize, count: usize, strict: bool) -> Result<(Events, Passed)> {
+    fn transform(
+        &self,
+        slice: &mut RecordingSlice<'_>,
+        i: usize,
+        count: usize,
+        strict: bool,
+    ) -> Result<(Events, Passed)> {
         let (sample, sensor) = (slice.first + i as u64, self.inputs.sensor);
-        let Admitted { mut events, non_finite, outside, first_outside, sorted } = slice.raw.admit(i, sensor);
+        let Admitted { mut events, non_finite, outside, first_outside, sorted } = slice.raw.admit_once(i, sensor);
         if let Some(first) = first_outside.filter(|_| strict) {
             return Err(outside_error(slice.recording, sample, first, sensor)?);
         }
@@ -217,7 +223,7 @@ impl<'a> ChunkMaker<'a> {
         &mut self,
         chunk: &mut Chunk,
         number: u64,
-        slice: &RecordingSlice<'_>,
+        slice: &mut RecordingSlice<'_>,
         i: usize,
     ) -> Result<(), ChunkFailure> {
         let (recording, sample) = (slice.recording, slice.first + i as u64);

@@ -79,9 +79,9 @@ impl LargeSample<'_> {
             passed.events += events.len() as u64;
             take(events)
         };
-        self.recording.read_in_blocks(self.sample, self.sizes.events, |raw| {
+        self.recording.read_in_blocks(self.sample, self.sizes.events, |mut raw| {
             interrupt::check(KEPT)?;
-            let Admitted { mut events, non_finite, outside, first_outside, sorted } = raw.admit(0, self.sensor);
+            let Admitted { mut events, non_finite, outside, first_outside, sorted } = raw.admit_once(0, self.sensor);
             let before = passed.ledger.events_in;
             passed.first_outside = passed.first_outside.or(first_outside.map(|(i, event)| (before + i, event)));
             if let Some(first) = passed.first_outside.filter(|_| strict) {

@@ -168,7 +168,7 @@ impl MakeFrames for Counts {
             if self.sensor.height == 1 && self.sensor.polarities == 1 {
                 self.counters.count(events.x[slice.clone()].iter().map(|&x| x.into()));
             } else {
-                self.counters.count(slice.clone().map(|i| events.cell(i, self.sensor)));
+                self.counters.count(events.cells(slice.clone(), self.sensor));
             }
             self.counters.drain(|cell, count| {
                 out.cells.push(cell);
@@ -202,8 +202,8 @@ impl MakeFrames for Bits {
         let (mut cells, mut sliced) = (Vec::new(), Sliced::default());
         for frame in slices.chunks(self.n_bits as usize) {
             for (slice, bit) in frame.iter().zip((0..self.n_bits).rev()) {
-                for i in slice.clone() {
-                    *self.bits.counter(events.cell(i, self.sensor)) |= 1 << bit;
+                for cell in events.cells(slice.clone(), self.sensor) {
+                    *self.bits.counter(cell) |= 1 << bit;
                 }
                 out.binned += sliced.new_in(slice);
             }

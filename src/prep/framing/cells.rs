@@ -30,15 +30,24 @@ impl Cells {
 
     /// Adds 1 to the counter of each cell in `cells`.
     pub(super) fn count(&mut self, cells: impl Iterator<Item = u32>) {
-        if let [low, high] = self.used[..] {
-            // With at most 128 cells, `used` fits in registers, which is faster.
+        let Cells { counters, used, words } = self;
+        // Marks in registers are faster: an event need not wait until the mark of the one before is in memory.
+        if let [low, high] = used[..] {
             let mut marks = u128::from(high) << 64 | u128::from(low);
             for cell in cells {
                 marks |= 1 << (cell % u128::BITS);
-                self.counters[cell as usize] += 1;
+                counters[cell as usize] += 1;
             }
-            self.used.copy_from_slice(&[marks as u64, (marks >> 64) as u64]);
-            self.words[0] = 0b11;
+            used.copy_from_slice(&[marks as u64, (marks >> 64) as u64]);
+            words[0] = 0b11;
+        } else if let [word] = &mut words[..] {
+            let mut marks = *word;
+            for cell in cells.map(|cell| cell as usize) {
+                used[cell / 64] |= 1 << (cell % 64);
+                marks |= 1 << (cell / 64);
+                counters[cell] += 1;
+            }
+            *word = marks;
         } else {
             cells.for_each(|cell| *self.counter(cell) += 1);
         }

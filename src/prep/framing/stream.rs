@@ -108,10 +108,10 @@ impl FrameStream {
             if start < end {
                 let (from, to) = (before + start as u64, before + end as u64);
                 window.events = Some((window.events.map_or(from, |(from, _)| from), to));
-                self.counters.count((start..end).map(|i| events.cell(i, self.sensor)));
+                self.counters.count(events.cells(start..end, self.sensor));
             }
             let kept = at + places[at..next].partition_point(|&place| !window.next.is_reached_by(place));
-            self.kept.extend((kept..next).map(|i| (places[i], events.cell(i, self.sensor))));
+            self.kept.extend(places[kept..next].iter().copied().zip(events.cells(kept..next, self.sensor)));
             at = next;
             self.events = before + at as u64;
         }

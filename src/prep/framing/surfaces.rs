@@ -104,12 +104,11 @@ impl MakeFrames for LastTimes {
         let mut sliced = Sliced::default();
         for (frame, slice) in self.rule.windows().slices(&events.t).map_err(too_many)?.enumerate() {
             let before = self.fired.len();
-            for i in slice.clone() {
-                let cell = events.cell(i, self.sensor);
+            for (cell, &t) in events.cells(slice.clone(), self.sensor).zip(&events.t[slice.clone()]) {
                 if last[cell as usize] == f64::NEG_INFINITY {
                     self.fired.push(cell);
                 }
-                last[cell as usize] = events.t[i] as f64;
+                last[cell as usize] = t as f64;
             }
             if self.fired.len() > before {
                 self.fired.sort_unstable();

@@ -4,6 +4,7 @@
 //! converts them.
 
 use std::collections::BTreeSet;
+use std::mem::take;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -11,6 +12,7 @@ use half::f16;
 
 use crate::events::{Admitted, Events, SensorSize, admit, microseconds};
 use crate::time_unit::TimeUnit;
+use tonic_shard::largest;
 
 /// Maximum number of events of a sample that is read as a whole.
 pub(crate) const MAX_SAMPLE_EVENTS: u64 = 1 << 27;
@@ -84,8 +86,8 @@ impl Coordinates {
     /// such entry.
     pub fn max(&self) -> Option<i64> {
         match self {
-            Coordinates::U8(c) => c.iter().max().map(|&n| n.into()),
-            Coordinates::U16(c) => c.iter().max().map(|&n| n.into()),
+            Coordinates::U8(c) => largest(c).map(i64::from),
+            Coordinates::U16(c) => largest(c).map(i64::from),
             Coordinates::I64(c) => c.iter().filter(|&&n| n != i64::MAX).max().copied(),
         }
     }
@@ -133,13 +135,11 @@ impl Coordinates {
         match self {
             Coordinates::U8(c) => {
                 let column = &c[range];
-                let largest = column.iter().copied().max().unwrap_or(0);
-                (u32::from(largest) < size).then(|| column.iter().map(|&v| v.into()).collect())
+                are_below(column, size).then(|| column.iter().map(|&v| v.into()).collect())
             }
             Coordinates::U16(c) => {
                 let column = &c[range];
-                let largest = column.iter().copied().max().unwrap_or(0);
-                (u32::from(largest) < size).then(|| column.to_vec())
+                are_below(column, size).then(|| column.to_vec())
             }
             Coordinates::I64(c) => {
                 let column = &c[range];
@@ -154,8 +154,7 @@ impl Coordinates {
         match self {
             Coordinates::U8(c) => {
                 let column = &c[range];
-                let largest = column.iter().copied().max().unwrap_or(0);
-                (u32::from(largest) < size).then(|| column.to_vec())
+                are_below(column, size).then(|| column.to_vec())
             }
             column => Some(column.inside(range, size)?.into_iter().map(|v| v as u8).collect()),
         }
@@ -201,6 +200,11 @@ impl Coordinates {
     }
 }
 
+/// Returns whether all entries are below `size`, which is at least 1.
+fn are_below<T: Copy + Ord + Into<u32>>(column: &[T], size: u32) -> bool {
+    largest(column).is_none_or(|largest| largest.into() < size)
+}
+
 impl RawSamples {
     /// Returns the number of samples.
     pub fn samples(&self) -> usize {
@@ -217,6 +221,24 @@ impl RawSamples {
     pub fn admit(&self, i: usize, sensor: SensorSize) -> Admitted {
         let range = self.offsets[i]..self.offsets[i + 1];
         self.faultless(range.clone(), sensor).map_or_else(|| self.sift(range, sensor), Admitted::all)
+    }
+
+    /// Like [`RawSamples::admit`], for a sample that is admitted only once: if it is the only one, its columns are moved
+    /// instead of copied where that is possible.
+    pub(crate) fn admit_once(&mut self, i: usize, sensor: SensorSize) -> Admitted {
+        let moved = if self.samples() == 1 { self.moved(sensor) } else { None };
+        moved.map_or_else(|| self.admit(i, sensor), Admitted::all)
+    }
+
+    /// Moves the columns out, if they have the types of [`Events`] and all events lie inside the sensor.
+    fn moved(&mut self, sensor: SensorSize) -> Option<Events> {
+        let RawSamples { times: Times::Us(t), x: Coordinates::U16(x), y: Some(Coordinates::U16(y)), p, .. } = self
+        else {
+            return None;
+        };
+        let Some(Coordinates::U8(p)) = p else { return None };
+        let are_inside = are_below(x, sensor.width) && are_below(y, sensor.height) && are_below(p, sensor.polarities);
+        are_inside.then(|| Events { t: take(t), x: take(x), y: take(y), p: take(p) })
     }
 
     /// Fast path, column by column: returns the events if all have a valid time and lie inside the sensor, else `None`.

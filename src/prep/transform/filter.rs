@@ -7,11 +7,11 @@ use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, ensure};
 use crate::signature::{Kind, Parameter, Signature};
 use crate::transform::rule::{BlockStep, EventTransform, each_by_itself};
-use tonic_shard::Ledger;
+use tonic_shard::{Ledger, largest};
 
 /// Makes an array (H, W) of `value`. H and W are just large enough for the largest y and x of `events`.
 fn per_pixel<T: Clone>(events: &Events, value: T) -> Array2<T> {
-    let size = |column: &[u16]| column.iter().max().map_or(0, |&v| usize::from(v) + 1);
+    let size = |column: &[u16]| largest(column).map_or(0, |v| usize::from(v) + 1);
     Array2::from_elem((size(&events.y), size(&events.x)), value)
 }
 

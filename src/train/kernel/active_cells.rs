@@ -1,6 +1,6 @@
 //! The input of a layer in sparse form: the active cells (those with a count) of each time step.
 
-use tonic_shard::{Column, FromValue, SampleFrames, each_width};
+use tonic_shard::{Column, FromValue, SampleFrames, each_width, largest};
 
 use crate::error::KernelError;
 use crate::kernel::iaf::Neuron;
@@ -79,7 +79,7 @@ impl ActiveCells {
         if sizes != cells as u64 || cells != counts {
             return Err(KernelError::RaggedSample { sample: index, sizes, cells, counts });
         }
-        if let Some(&cell) = self.cells.iter().max().filter(|&&cell| cell as usize >= inputs) {
+        if let Some(cell) = largest(&self.cells).filter(|&cell| cell as usize >= inputs) {
             return Err(KernelError::CellOutsideInputs { sample: index, cell, inputs });
         }
         self.clear();

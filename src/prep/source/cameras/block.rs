@@ -252,6 +252,17 @@ impl Decoded {
         }
     }
 
+    /// Returns whether the events are only counted.
+    pub(crate) fn only_counts(&self) -> bool {
+        matches!(self.sink, Sink::Here(Target::Count))
+    }
+
+    /// Counts events that the decoder doesn't decode. They must be [only counted](Decoded::only_counts).
+    pub(crate) fn count(&mut self, events: usize) {
+        debug_assert!(self.only_counts());
+        self.events += events as u64;
+    }
+
     /// Number of events so far.
     pub(crate) fn events(&self) -> u64 {
         self.events + self.block.len as u64
