@@ -71,7 +71,8 @@ impl Typed {
         self.has(flag) && self.matches.value_source(flag) != Some(ValueSource::CommandLine)
     }
 
-    /// Replaces parameter names in a text of a library with flags. Only names in backticks are replaced.
+    /// Replaces the names of parameters in an error or a note of a library by what the user types, such as
+    /// `chunk_samples` by `--chunk-samples`. Only names in backticks are replaced.
     pub(crate) fn with_flags(&self, text: &str) -> String {
         let parts: Vec<&str> = text.split('`').collect();
         if parts.len().is_multiple_of(2) {

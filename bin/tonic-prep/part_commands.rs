@@ -11,8 +11,9 @@ pub(crate) fn words_as_text() -> impl Iterator<Item = String> {
     words().into_iter().map(|word| word.to_string_lossy().into_owned())
 }
 
-/// Returns a command for each part: the typed command, with a sub-folder of `path` instead of `path`. `parts` has the
-/// names of the sub-folders. The command for the training part is the first.
+/// Returns one command a line for each part: the typed command, in which `path` and the output have the part's
+/// sub-folder, and `--class-level` is lowered by 1. `parts` has the names of the sub-folders. The command for the
+/// training part comes first. The others take the classes of its set, unless the user has chosen the classes.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
     let split = |word: String| match word.strip_prefix("--class-level=") {
         Some(level) => vec!["--class-level".into(), level.into()],

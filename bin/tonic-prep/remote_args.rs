@@ -59,7 +59,8 @@ pub(crate) struct PullArgs {
     /// Fetch only the samples of these ranges: A..B (B is excluded), A.. or ..B
     #[arg(long, value_name = "A..B,...", value_delimiter = ',')]
     samples: Vec<SampleRange>,
-    /// Fetch only the samples of these classes, by name or number. The list of classes stays as it is
+    /// Fetch only the samples of these classes, by name or number. The copy still lists all classes of the set, so
+    /// that labels stay as they are
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     classes: Vec<String>,
     /// Id of the set that is expected. Another one is refused

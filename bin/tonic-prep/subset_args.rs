@@ -16,7 +16,8 @@ pub(crate) struct SubsetArgs {
     /// Select the samples of these ranges: A..B (B is excluded), A.. or ..B
     #[arg(long, value_name = "A..B,...", value_delimiter = ',')]
     pub(crate) samples: Vec<SampleRange>,
-    /// Select the samples of these classes, by name or number. The list of classes stays as it is
+    /// Select the samples of these classes, by name or number. The new set still lists all classes, so that labels
+    /// stay as they are
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub(crate) classes: Vec<String>,
     /// Number the classes of --classes from 0, and leave all other classes out of the set's list of classes

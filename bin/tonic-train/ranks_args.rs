@@ -13,7 +13,8 @@ use crate::errors::SYSTEM;
 #[derive(Args)]
 pub(crate) struct RanksArgs {
     /// How many seconds a process waits for the others, if several processes train together (mpirun -n 4 tonic-train
-    /// fit, or srun --mpi=pmix). Then it reports the processes that don't answer, and all processes end
+    /// fit, or srun --mpi=pmix). Then it reports the processes that don't answer, and all processes end. The time in
+    /// which a scheduler suspends the job doesn't count
     #[arg(long, value_name = "S", default_value = "600", value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
 }

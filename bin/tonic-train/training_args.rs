@@ -42,9 +42,9 @@ pub(crate) struct TrainingArgs {
     clip_norm: Option<f64>,
     /// How the learning rate changes: constant; cosine (from --lr down to --min-lr, batch by batch); one-cycle (up to
     /// --lr and down again, with a momentum that goes the other way); step (times --lr-factor after every
-    /// --step-epochs); plateau (times --lr-factor after --lr-patience epochs without a better validation). cosine and
-    /// one-cycle end with the last of the --epochs that the run starts with. constant also turns off the schedule of a
-    /// preset or a network file, with the options that belong to this schedule [default: constant]
+    /// --step-epochs); plateau (times --lr-factor after --lr-patience epochs without a better validation score). cosine
+    /// and one-cycle end with the last of the --epochs that the run starts with. constant also turns off the schedule
+    /// of a preset or a network file, with the options that belong to this schedule [default: constant]
     #[arg(long, value_name = "NAME", value_parser = schedule())]
     schedule: Option<ScheduleName>,
     /// Number of epochs at the start in which the learning rate rises to --lr, batch by batch [default: 0]
@@ -59,8 +59,8 @@ pub(crate) struct TrainingArgs {
     /// Factor of the learning rate in each step or cut, for --schedule step and plateau [default: 0.1]
     #[arg(long, value_name = "F", value_parser = share_above_0)]
     lr_factor: Option<f64>,
-    /// Number of epochs without a better validation that --schedule plateau accepts. Better means by 0.01% of the best
-    /// score [default: 10]
+    /// Number of epochs without a better validation score that --schedule plateau accepts. Better means by 0.01% of the
+    /// best score [default: 10]
     #[arg(long, value_name = "N")]
     lr_patience: Option<u64>,
     /// Smallest learning rate, for --schedule cosine and plateau [default: 0]
@@ -83,7 +83,7 @@ pub(crate) struct TrainingArgs {
     /// compared by valid-accuracy]
     #[arg(long, value_name = "SCORE", value_parser = select())]
     select: Option<Selection>,
-    /// Stop early after this many epochs without a better validation. It can be changed when a run is resumed
+    /// Stop early after this many epochs without a better validation score. It can be changed when a run is resumed
     /// [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     patience: Option<u64>,

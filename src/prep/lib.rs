@@ -29,9 +29,9 @@ mod transform;
 pub use bench::{NaiveMeasured, bench};
 pub use convert::{
     AddedLabel, AddedSamples, ChunkFailure, ChunkMaker, Conversion, Converted, Division, Estimate, Inputs, Job, LEVEL,
-    RecipeChoice, SHARD_SIZE, Share, convert, convert_added, hash_linked,
+    RecipeChoice, SHARD_SIZE, TaskShare, convert, convert_added, hash_linked,
 };
-pub use datasets::{ByHand, Dataset, Download, Split, Unpacked, dataset_source, is_archive, unpack};
+pub use datasets::{ByHand, Dataset, DatasetSplit, Download, Unpacked, dataset_source, is_archive, unpack};
 pub use error::{Error, Result};
 pub use event_range::EventRange;
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};

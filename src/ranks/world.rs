@@ -36,11 +36,11 @@ const ANSWERS: Duration = Duration::from_millis(500);
 
 /// Longest time between two polls that counts as waiting. During a longer one this process was suspended, as a
 /// scheduler suspends a job, and could not have seen an answer.
-const STEP: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(50);
 
 /// How long a rank with an error waits for the errors of smaller ranks.
 const TURN: Duration = Duration::from_secs(1);
-/// Maximum time that a rank waits for another rank to end it.
+/// How long a rank waits for another rank to end it, before it ends all ranks itself.
 const GRACE: Duration = Duration::from_secs(10);
 
 static UNIVERSE: Mutex<Option<Universe>> = Mutex::new(None);
@@ -69,6 +69,8 @@ pub(crate) fn join() -> (usize, usize) {
 
 /// Exit code of a Rust program that panicked.
 const PANICKED: u8 = 101;
+/// Exit code of a rank that another rank should have ended.
+const FAILED: u8 = 1;
 
 pub(crate) fn leave() {
     drop(UNIVERSE.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -82,8 +84,8 @@ pub(crate) fn abort(code: u8) -> ! {
 /// `report`.
 pub(crate) fn end_all(place: &Place, report: impl FnOnce() -> u8) -> ! {
     tell_end(place.rank + 1..place.size);
-    let start = Instant::now();
-    while place.rank > 0 && start.elapsed() < TURN {
+    let mut watch = Watch::start();
+    while place.rank > 0 && watch.waited() < TURN {
         let_end();
         std::thread::sleep(NAP);
     }
@@ -98,8 +100,10 @@ fn tell_end(ranks: impl IntoIterator<Item = usize>) {
 
 /// If another rank reports an error, waits so that it can end this rank.
 fn let_end() {
-    if SimpleCommunicator::world().any_process().immediate_probe_with_tag(END).is_some() {
+    if let Some(told) = SimpleCommunicator::world().any_process().immediate_probe_with_tag(END) {
         std::thread::sleep(GRACE);
+        say(&format!("rank {} reported an error, but did not end the others", told.source_rank()));
+        abort(FAILED);
     }
 }
 
@@ -184,23 +188,25 @@ fn wait<'a, D: ?Sized, S: Scope<'a>>(place: &Place, mut request: Request<'a, D, 
             give_up(place, waited);
         }
     }
-    if let Some(mut watch) = watch {
-        WAITED.fetch_add(watch.waited().as_nanos() as u64, Ordering::Relaxed);
+    if let Some(watch) = watch {
+        WAITED.fetch_add(watch.start.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
 }
 
-/// How long this process has waited, without the times in which it was suspended.
+/// Measures how long this process has waited, without the times in which it was suspended.
 struct Watch {
+    start: Instant,
     last: Instant,
     waited: Duration,
 }
 
 impl Watch {
     fn start() -> Watch {
-        Watch { last: Instant::now(), waited: Duration::ZERO }
+        let start = Instant::now();
+        Watch { start, last: start, waited: Duration::ZERO }
     }
 
-    /// Must be called at every poll: of the time between two calls, at most [`STEP`] counts.
+    /// Of the time between two calls, at most [`STEP`] counts.
     fn waited(&mut self) -> Duration {
         let now = Instant::now();
         self.waited += (now - self.last).min(STEP);
@@ -230,8 +236,9 @@ fn give_up(place: &Place, waited: Duration) -> ! {
     }
     let mut answers = vec![false; place.size];
     let listen = |answers: &mut [bool], time: Duration| {
-        let mut watch = Watch::start();
-        while watch.waited() < time {
+        let (mut watch, mut is_over) = (Watch::start(), false);
+        while !is_over {
+            is_over = watch.waited() >= time; // then look once more
             answer();
             while let Some(of) = world.any_process().immediate_probe_with_tag(PONG) {
                 let _: (u8, _) = world.process_at_rank(of.source_rank()).receive_with_tag(PONG);

@@ -31,7 +31,7 @@ pub use curve_groups::{CurveGroup, Scale, curve_groups};
 pub use error::{Error, Result};
 pub use events::EventFile;
 pub use html::{confusion_table, epoch_chart, escaped, html_page, html_table, time_chart};
-pub use npy::{NamedArray, Numbers, write_npy, write_npz};
+pub use npy::{Elements, NamedArray, write_npy, write_npz};
 pub use page::{Panel, PanelKind, page};
 pub use picture::{Picture, png_path};
 pub use plot::{Curve, confusion, curves};

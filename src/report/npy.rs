@@ -36,11 +36,11 @@ fn write_array<T: AutoSerialize>(
 }
 
 /// An array of an `.npz` file: its name, its shape and its elements in C order.
-pub type NamedArray = (String, Vec<u64>, Numbers);
+pub type NamedArray = (String, Vec<u64>, Elements);
 
 /// The elements of an array.
 #[derive(Clone, Debug)]
-pub enum Numbers {
+pub enum Elements {
     /// float32.
     F32(Vec<f32>),
     /// uint8, such as the bytes of a text.
@@ -63,8 +63,8 @@ fn write_archive(file: impl Write + Seek, arrays: &[NamedArray]) -> std::io::Res
     for (name, shape, numbers) in arrays {
         archive.start_file(format!("{name}.npy"), options)?;
         match numbers {
-            Numbers::F32(numbers) => write_array(&mut archive, shape, numbers.iter().copied())?,
-            Numbers::U8(numbers) => write_array(&mut archive, shape, numbers.iter().copied())?,
+            Elements::F32(numbers) => write_array(&mut archive, shape, numbers.iter().copied())?,
+            Elements::U8(numbers) => write_array(&mut archive, shape, numbers.iter().copied())?,
         }
     }
     archive.finish()?;

@@ -99,8 +99,8 @@ impl Raster {
         Ok(())
     }
 
-    /// Adds up the values of the marks in each square of a grid of `columns` x `rows`. The key of a sum is the column,
-    /// the row, and whether the mark has the second colour.
+    /// Returns the sum of the values of the points in each cell of a grid of at most `columns` x `rows`. The key of a
+    /// sum is the column, the row, and whether the points have the second colour. Cells without points are left out.
     fn cells(&self, columns: usize, rows: usize) -> BTreeMap<(usize, usize, bool), f64> {
         let together = self.frames.div_ceil(columns.max(1)).max(1);
         let mut cells = BTreeMap::new();

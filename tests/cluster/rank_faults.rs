@@ -109,12 +109,13 @@ fn a_rank_that_is_lost_ends_all_and_leaves_a_whole_checkpoint() {
 fn ranks_that_are_suspended_together_continue_to_the_same_bits() {
     let Some(bench) = Bench::start() else { return };
     assert_succeeds(&bench.alone(&Bench::fit("whole", &LONG)));
-    let disturbed = Disturbed::start(&bench, "suspended", &["--timeout", "2"]);
+    let disturbed = Disturbed::start(&bench, "suspended", &["--timeout", "4"]);
     (0..3).for_each(|rank| disturbed.signal("STOP", rank));
     let metrics = || std::fs::read(bench.path("suspended").join("metrics.jsonl")).unwrap();
     let before = metrics();
-    std::thread::sleep(Duration::from_secs(6));
+    std::thread::sleep(Duration::from_secs(8));
     assert_eq!(before, metrics(), "the ranks are suspended");
+    assert!(before.iter().filter(|&&byte| byte == b'\n').count() < 60, "the run ended too early");
     (0..3).rev().for_each(|rank| disturbed.signal("CONT", rank)); // ranks that waited for rank 0 wake up before it
     assert_succeeds(&disturbed.end(Duration::from_secs(60)));
     bench.assert_same("suspended", "whole");

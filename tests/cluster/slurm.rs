@@ -38,7 +38,8 @@ impl Cluster {
             return None;
         }
         // MPI names its shared memory by process, and the processes of two clusters can have the same numbers.
-        let ready = "mount -t tmpfs tmpfs /dev/shm && ip link set lo up && ip addr add 127.0.0.2/8 dev lo && echo ready && exec sleep infinity";
+        let ready = "(mount -t tmpfs tmpfs /dev/shm || true) && ip link set lo up && ip addr add 127.0.0.2/8 dev lo && \
+                     echo ready && exec sleep infinity";
         let mut namespaces = Command::new("unshare")
             .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", ready])
             .stdin(Stdio::null())

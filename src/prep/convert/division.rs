@@ -20,7 +20,7 @@ const ASSUMED: f64 = 100e6;
 
 /// The part of a conversion that one task of a cluster makes.
 #[derive(Clone, Copy, Debug)]
-pub struct Share {
+pub struct TaskShare {
     /// Which part of the set the task makes.
     pub part: Part,
     /// Number of samples in the part.
@@ -37,7 +37,7 @@ pub struct Share {
 #[derive(Clone, Debug)]
 pub struct Division {
     /// One share for each task, in the order of the parts.
-    pub shares: Vec<Share>,
+    pub shares: Vec<TaskShare>,
     estimate: Estimate,
     /// Speed of reading and hashing, in bytes per second.
     read_speed: f64,
@@ -62,7 +62,7 @@ impl Division {
             let linked = job.inputs.linked(&range).iter().map(|file| size(&file.path)).sum::<Result<u64>>()?;
             let samples = range.end - range.start;
             let converting = job.seconds_of(&estimate, samples);
-            Ok(Share {
+            Ok(TaskShare {
                 part,
                 samples,
                 recordings,
@@ -80,7 +80,7 @@ impl Division {
 
     /// Returns the division as one JSON object.
     pub fn json(&self) -> Value {
-        let share = |share: &Share| {
+        let share = |share: &TaskShare| {
             json!({
                 "part": share.part.index, "of": share.part.of, "samples": share.samples,
                 "recordings": share.recordings, "source_bytes": share.source_bytes, "seconds": share.seconds,
@@ -96,7 +96,7 @@ impl Division {
     pub fn text(&self, job: &Job<'_>) -> String {
         let mut rows = vec![["part", "samples", "recordings", "to read", "seconds"].map(String::from)];
         rows.extend(self.shares.iter().map(|share| {
-            let Share { part, samples, recordings, source_bytes, seconds } = share;
+            let TaskShare { part, samples, recordings, source_bytes, seconds } = share;
             [
                 part.index.to_string(),
                 samples.to_string(),

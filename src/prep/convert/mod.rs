@@ -46,7 +46,7 @@ pub use added::{AddedLabel, AddedSamples};
 pub use chunk_sizes::SHARD_SIZE;
 pub use chunks::{ChunkFailure, ChunkMaker};
 pub use conversion::{Conversion, LEVEL, RecipeChoice};
-pub use division::{Division, Share};
+pub use division::{Division, TaskShare};
 pub use estimate::Estimate;
 pub use hash::hash_linked;
 pub use inputs::Inputs;

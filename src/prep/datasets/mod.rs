@@ -53,7 +53,7 @@ pub struct Dataset {
     pub by_hand: Option<ByHand>,
     /// Parts of the data set, such as train and test.
     #[serde(rename = "split")]
-    pub splits: Vec<Split>,
+    pub splits: Vec<DatasetSplit>,
 }
 
 /// Why a data set has to be downloaded by hand.
@@ -69,7 +69,7 @@ pub struct ByHand {
 /// A part of a data set, such as `train`. If one file holds several parts, the name has all of them: `train,test`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Split {
+pub struct DatasetSplit {
     /// Name of the part.
     pub name: String,
     /// Number of samples in the part, or of recordings if the data set has no classes. If `name` has several parts, the
@@ -123,7 +123,7 @@ pub struct Download {
     pub recording: String,
 }
 
-impl Split {
+impl DatasetSplit {
     /// Returns the files to download.
     pub fn downloads(&self) -> Vec<Download> {
         let listed = self.files.iter().map(|ListedFile { file, md5, url }| Download {
@@ -233,7 +233,7 @@ impl Dataset {
 
     /// Returns the facts about the data set as a JSON object. Unknown facts are null.
     pub fn json(&self) -> Value {
-        let split = |split: &Split| {
+        let split = |split: &DatasetSplit| {
             let file = |file: &Download| {
                 let url = (!file.url.is_empty()).then_some(&file.url);
                 json!({"file": file.file, "url": url, "md5": file.md5, "recording": file.recording})
@@ -253,7 +253,7 @@ impl Dataset {
 
     /// Number of samples of the part `name`, such as `train`, if it is known.
     fn samples_of(&self, name: &str) -> Option<u32> {
-        let place = |split: &Split| split.name.split(',').position(|part| part == name);
+        let place = |split: &DatasetSplit| split.name.split(',').position(|part| part == name);
         let (split, i) = self.splits.iter().find_map(|split| Some((split, place(split)?)))?;
         split.parts.get(i).copied().or(split.samples.filter(|_| split.name == name))
     }

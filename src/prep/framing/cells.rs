@@ -31,7 +31,7 @@ impl Cells {
     /// Adds 1 to the counter of each cell in `cells`.
     pub(super) fn count(&mut self, cells: impl Iterator<Item = u32>) {
         let Cells { counters, used, words } = self;
-        // Marks in registers are faster: an event need not wait until the mark of the one before is in memory.
+        // Marks that stay in registers are faster: all of them with at most 128 cells, those of `words` with 4,096.
         if let [low, high] = used[..] {
             let mut marks = u128::from(high) << 64 | u128::from(low);
             for cell in cells {

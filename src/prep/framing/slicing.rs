@@ -110,11 +110,11 @@ impl ToFrame {
     }
 
     /// The windows of this framing. `None` if they cannot be computed before all events of the sample are known.
-    pub(super) fn streamed(&self) -> Option<Windows> {
+    pub(super) fn streamed(&self) -> Option<FrameWindows> {
         let &ToFrame { overlap, include_incomplete, .. } = self;
-        let counted = self.event_count.map(|count| Windows::Events { count, overlap, include_incomplete });
-        let all = (self.n_event_bins == Some(1)).then_some(Windows::All);
-        self.windows().map(Windows::Time).or(counted).or(all)
+        let counted = self.event_count.map(|count| FrameWindows::Events { count, overlap, include_incomplete });
+        let all = (self.n_event_bins == Some(1)).then_some(FrameWindows::All);
+        self.windows().map(FrameWindows::Time).or(counted).or(all)
     }
 
     /// Fixed number of frames per sample, if the parameters give it.
@@ -174,7 +174,7 @@ impl TimeWindows {
 
 /// Windows for events that come in blocks: ranges of times in microseconds, or ranges of event indices.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Windows {
+pub(super) enum FrameWindows {
     /// Windows of equal duration.
     Time(TimeWindows),
     /// Windows of `count` events, of which `overlap` are in the next window too.
@@ -183,13 +183,13 @@ pub(super) enum Windows {
     All,
 }
 
-impl Windows {
+impl FrameWindows {
     /// Returns the positions of consecutive events: their times `t` or, if the windows are ranges of indices, their
     /// indices in the sample. `before` is the index of the first event.
     pub(super) fn places<'a>(&self, t: &'a [i64], before: u64) -> Cow<'a, [i64]> {
         match self {
-            Windows::Time(_) => t.into(),
-            Windows::Events { .. } | Windows::All => {
+            FrameWindows::Time(_) => t.into(),
+            FrameWindows::Events { .. } | FrameWindows::All => {
                 (before as i64..before as i64 + t.len() as i64).collect::<Vec<_>>().into()
             }
         }
@@ -198,17 +198,17 @@ impl Windows {
     /// Start and end of window `number`. `first` is the time or index of the sample's first event.
     pub(super) fn bounds(&self, first: i64, number: u64) -> (Bound, Bound) {
         match *self {
-            Windows::Time(windows) => {
+            FrameWindows::Time(windows) => {
                 let (from, _) = windows.span(first, 0);
                 let from = number as f64 * (windows.window - windows.overlap) + from;
                 (Bound::of(from), Bound::of(from + windows.window))
             }
-            Windows::Events { count, overlap, .. } => {
+            FrameWindows::Events { count, overlap, .. } => {
                 let start = (number as f64 * (count as f64 - overlap)) as u64;
                 (Bound::index(start), Bound::index(start.saturating_add(count)))
             }
-            Windows::All if number == 0 => (Bound::index(0), Bound::index(u64::MAX)),
-            Windows::All => (Bound::index(u64::MAX), Bound::index(u64::MAX)),
+            FrameWindows::All if number == 0 => (Bound::index(0), Bound::index(u64::MAX)),
+            FrameWindows::All => (Bound::index(u64::MAX), Bound::index(u64::MAX)),
         }
     }
 
@@ -216,7 +216,7 @@ impl Windows {
     /// the sample's first event.
     pub(super) fn fixed_count(&self, first: i64) -> Option<f64> {
         match *self {
-            Windows::Time(TimeWindows { end_time: Some(_), .. }) => Some(self.count(first, first, 1)),
+            FrameWindows::Time(TimeWindows { end_time: Some(_), .. }) => Some(self.count(first, first, 1)),
             _ => None,
         }
     }
@@ -225,14 +225,14 @@ impl Windows {
     /// its first and last event.
     pub(super) fn count(&self, first: i64, last: i64, events: u64) -> f64 {
         match *self {
-            Windows::Time(windows) => {
+            FrameWindows::Time(windows) => {
                 let (start, end) = windows.span(first, last);
                 windows.count(end - start)
             }
-            Windows::Events { count, overlap, include_incomplete } => {
+            FrameWindows::Events { count, overlap, include_incomplete } => {
                 count_strides(events, count, overlap, include_incomplete)
             }
-            Windows::All => 1.0,
+            FrameWindows::All => 1.0,
         }
     }
 }

@@ -7,12 +7,12 @@ use crate::events::{Events, SensorSize};
 use crate::fault::Checked;
 use crate::framing::cells::Cells;
 use crate::framing::rule::too_many;
-use crate::framing::slicing::{Bound, MAX_FRAMES, Windows};
+use crate::framing::slicing::{Bound, FrameWindows, MAX_FRAMES};
 
 /// Makes frames of event counts from blocks of events, for one sample after another.
 pub(crate) struct FrameStream {
     sensor: SensorSize,
-    windows: Windows,
+    windows: FrameWindows,
     counters: Cells,
     /// The window whose events are being counted. `None` before the sample's first event.
     current: Option<Window>,
@@ -53,7 +53,7 @@ pub(crate) struct Streamed {
 }
 
 impl FrameStream {
-    pub(super) fn new(sensor: SensorSize, windows: Windows) -> FrameStream {
+    pub(super) fn new(sensor: SensorSize, windows: FrameWindows) -> FrameStream {
         FrameStream {
             sensor,
             windows,

@@ -270,10 +270,6 @@ pub(super) fn head(path: &Path) -> Result<Vec<u8>> {
 
 /// Reads the first [`HEAD`] bytes of a file, unpacked if that is possible. Returns no bytes if the file cannot be read.
 pub(super) fn head_of(path: &Path) -> Vec<u8> {
-    if let Some(mut bytes) = packed::small(path) {
-        bytes.truncate(HEAD);
-        return bytes;
-    }
     head(path).unwrap_or_else(|_| {
         let mut head = Vec::new();
         if let Ok(file) = std::fs::File::open(path) {

@@ -16,7 +16,7 @@ use crate::error::{Error, KernelError, Result};
 use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
-use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
+use crate::kernel::sample::{PackedLinear, PackedNetwork, SampleState};
 use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
@@ -50,17 +50,17 @@ impl CpuEngine {
     /// # Panics
     /// If [`Layers::as_iaf`](crate::network::Layers::as_iaf) returns `None` for the network's layers.
     pub fn new(network: &Network) -> CpuEngine {
-        let mut layers: Vec<PackedLayer> = network
+        let mut layers: Vec<PackedLinear> = network
             .shape()
             .linears()
             .enumerate()
-            .map(|(i, (inputs, outputs))| PackedLayer {
+            .map(|(i, (inputs, outputs))| PackedLinear {
                 forward: Panels::zeros(inputs, outputs),
-                transposed: (i > 0).then(|| Panels::zeros(outputs, inputs)),
+                backward: (i > 0).then(|| Panels::zeros(outputs, inputs)),
             })
             .collect();
         // Never empty: every shape has a readout.
-        let readout = layers.pop().unwrap_or_else(|| PackedLayer { forward: Panels::default(), transposed: None });
+        let readout = layers.pop().unwrap_or_else(|| PackedLinear { forward: Panels::default(), backward: None });
         let Shape { inputs, classes, .. } = *network.shape();
         let neuron = neuron(network);
         let packed = PackedNetwork { isa: Isa::chosen(), neuron, inputs, classes, hidden: layers, readout };
@@ -130,8 +130,8 @@ impl CpuEngine {
         let packed = self.packed.hidden.iter_mut().chain(std::iter::once(&mut self.packed.readout));
         for (packed, layer) in packed.zip(network.parameters.layers()) {
             packed.forward.pack(layer.weight_t, layer.bias);
-            if let Some(transposed) = &mut packed.transposed {
-                transposed.pack_transposed(layer.weight_t);
+            if let Some(backward) = &mut packed.backward {
+                backward.pack_transposed(layer.weight_t);
             }
         }
     }

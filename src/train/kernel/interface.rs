@@ -336,7 +336,8 @@ kernel_structs! {
         /// Output with label smoothing: loss of each sample, with its class weights but not yet divided by the sum of
         /// the batch's weights, (batch_size,). Null without label smoothing.
         pub(crate) smoothed: Address<f64>,
-        /// Penalty of each hidden layer and sample, (penalty_layers, batch_size).
+        /// Penalty for the spike rates of each hidden layer in each sample, (penalty_layers, batch_size). Null without
+        /// a penalty.
         pub(crate) penalties: Address<f64>,
         /// Sum of the weights of all classes.
         pub(crate) weight_sum: f64,

@@ -65,7 +65,7 @@ impl Norm {
         (&self.scale[tile], &self.shift[tile])
     }
 
-    /// Returns the mean of a tile of channels, as float32. [`Backward::new`] corrects for its rounding.
+    /// Returns the mean of a tile of channels, as float32. [`NormBackward::new`] corrects for its rounding.
     pub(crate) fn mean(&self, tile: usize) -> &Tile {
         &self.mean[tile]
     }
@@ -134,14 +134,14 @@ pub(crate) fn over_samples<const N: usize>(ranks: Ranks, sums: &[[DoubleTile; N]
 
 /// The backward pass of a norm for one batch: dL/dy = a * dL/dI + b * (y - mean) + c.
 #[derive(Clone, Debug)]
-pub(crate) struct Backward {
+pub(crate) struct NormBackward {
     a: Vec<DoubleTile>,
     b: Vec<DoubleTile>,
     c: Vec<DoubleTile>,
     mean: Vec<DoubleTile>,
 }
 
-impl Backward {
+impl NormBackward {
     /// Makes the backward pass for one batch, and writes the gradients for gamma and beta.
     ///
     /// `sums` returns two sums of a channel over all n rows: the sum of g, and the sum of g * (y - mean), with the mean
@@ -152,7 +152,7 @@ impl Backward {
         n: f64,
         sums: impl Fn(usize) -> [f64; 2],
         (dgamma, dbeta): (&mut [f32], &mut [f32]),
-    ) -> Backward {
+    ) -> NormBackward {
         let sums = |i: usize| {
             let [sum, product] = sums(i);
             [sum, product + (f64::from(of.mean[i] as f32) - of.mean[i]) * sum]
@@ -163,7 +163,7 @@ impl Backward {
             (dgamma[i], dbeta[i]) = ((product * inverse[i]) as f32, sum as f32);
         }
         let a = |i: usize| f64::from(gamma[i]) * inverse[i];
-        Backward {
+        NormBackward {
             a: tiles(gamma.len(), a),
             b: tiles(gamma.len(), |i| -a(i) * inverse[i] * inverse[i] * sums(i)[1] / n),
             c: tiles(gamma.len(), |i| -a(i) * sums(i)[0] / n),
@@ -218,7 +218,7 @@ for_each_isa! {
     }
 
     /// Writes dL/dy to `out`, for one tile of channels. `g` is dL/dI.
-    pub(crate) fn backward<V>(by: &Backward, tile: usize, y: &[Tile], g: &[Tile], out: &mut [Tile]) {
+    pub(crate) fn backward<V>(by: &NormBackward, tile: usize, y: &[Tile], g: &[Tile], out: &mut [Tile]) {
         let load = |tiles: &[DoubleTile]| halves(&tiles[tile]).map(V::Double::load);
         let (a, b, c, mean) = (load(&by.a), load(&by.b), load(&by.c), load(&by.mean));
         for ((y, g), out) in y.iter().zip(g).zip(out) {
@@ -243,7 +243,7 @@ mod tests {
     use crate::kernel::isa::Isa;
     use crate::kernel::norm::{self, Norm};
 
-    /// Returns all values of channel `j` of a tile in float64.
+    /// Returns the values of channel `j` at all time steps of all samples, in float64.
     fn channel(samples: &[Vec<Tile>], j: usize) -> Vec<f64> {
         samples.iter().flatten().map(|row| f64::from(row[j])).collect()
     }
@@ -285,7 +285,7 @@ mod tests {
                 }
                 let totals = over_samples(Ranks::solo(), &sums, TILE_WIDTH);
                 let (mut dgamma, mut dbeta) = (vec![f32::NAN; TILE_WIDTH], vec![f32::NAN; TILE_WIDTH]);
-                let back = norm::Backward::new(&gamma, &statistics, n, |j| totals[j], (&mut dgamma, &mut dbeta));
+                let back = norm::NormBackward::new(&gamma, &statistics, n, |j| totals[j], (&mut dgamma, &mut dbeta));
                 let mut dy = y.clone();
                 for ((y, g), out) in y.iter().zip(&g).zip(&mut dy) {
                     norm::backward(isa, &back, 0, y, g, out);

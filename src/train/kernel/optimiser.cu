@@ -27,14 +27,14 @@ struct Place {
 };
 
 // The layer of this block.
-__device__ __forceinline__ const Layer& layer_of(const UpdateArgs& args) {
+__device__ __forceinline__ const UpdatedLayer& layer_of(const UpdateArgs& args) {
     u32 at = 0;
 #pragma unroll 4
     for (u32 i = 1; i < args.layer_count; i++) at += args.layers[i].first_block <= blockIdx.x; // independent loads
     return args.layers[at];
 }
 
-__device__ __forceinline__ Place place_of(const Layer& layer) {
+__device__ __forceinline__ Place place_of(const UpdatedLayer& layer) {
     const u32 across = (layer.outputs + UPDATE_COLUMNS - 1) / UPDATE_COLUMNS, i = threadIdx.x % UPDATE_PARAMETERS;
     const u32 block = blockIdx.x - layer.first_block;
     const u32 row = block / across * UPDATE_ROWS + i / UPDATE_COLUMNS;
@@ -45,7 +45,7 @@ __device__ __forceinline__ Place place_of(const Layer& layer) {
 
 // Writes the copies of a weight that the matrix products read: (out, in) for the currents, (in, out) for the gradient
 // with respect to the input.
-__device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 column, float w) {
+__device__ __forceinline__ void pack_weight(const UpdatedLayer& layer, u32 row, u32 column, float w) {
     bf16 pieces[PIECES];
     split(w, pieces);
     size_t apart = (size_t)layer.input_width * layer.output_width;
@@ -56,7 +56,7 @@ __device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 col
 }
 
 KERNEL(pack, UpdateArgs, BLOCK_THREADS) {
-    const Layer& layer = layer_of(args);
+    const UpdatedLayer& layer = layer_of(args);
     const Place at = place_of(layer);
     if (threadIdx.x >= UPDATE_PARAMETERS || !at.there || at.row == layer.inputs) return;
     pack_weight(layer, at.row, at.column, args.parameters[at.index]);
@@ -64,7 +64,7 @@ KERNEL(pack, UpdateArgs, BLOCK_THREADS) {
 
 KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     const State& state = *args.state;
-    const Layer& layer = layer_of(args);
+    const UpdatedLayer& layer = layer_of(args);
     const u32 samples = state.samples, share = threadIdx.x / UPDATE_PARAMETERS;
     if (state.stopped || samples == 0) return;
     const Place at = place_of(layer);
@@ -79,7 +79,7 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
 
     // The gradient is the sum of `n` numbers. A thread loads `ahead` numbers together.
     constexpr u32 ahead = 16;
-    const bool split = at.row < layer.inputs || layer.readout;
+    const bool split = at.row < layer.inputs || layer.row_in_partials;
     const size_t apart = split ? (size_t)layer.input_width * layer.output_width : layer.output_width;
     const float* from = split ? layer.partials + (size_t)at.row * layer.output_width : layer.bias_sums;
     const u32 n = !at.there || args.clipped ? 0 : split ? layer.splits : samples;

@@ -15,11 +15,11 @@ use crate::kernel::{ActiveCells, Aligned, TILE_WIDTH, Tile, iaf, linear};
 
 /// Weights of a layer, in the order in which the kernels read them.
 #[derive(Debug)]
-pub(crate) struct PackedLayer {
+pub(crate) struct PackedLinear {
     /// Weights for the forward pass (W^T, with one row per input), and biases.
     pub(crate) forward: Panels,
     /// Weights for the gradient with respect to the layer's inputs (W). `None` in the first layer.
-    pub(crate) transposed: Option<Panels>,
+    pub(crate) backward: Option<Panels>,
 }
 
 /// The network with its weights in the order in which the kernels read them.
@@ -29,8 +29,8 @@ pub(crate) struct PackedNetwork {
     pub(crate) neuron: Neuron,
     pub(crate) inputs: usize,
     pub(crate) classes: usize,
-    pub(crate) hidden: Vec<PackedLayer>,
-    pub(crate) readout: PackedLayer,
+    pub(crate) hidden: Vec<PackedLinear>,
+    pub(crate) readout: PackedLinear,
 }
 
 /// Buffers of the forward and backward pass of a sample, which the next sample reuses.
@@ -137,7 +137,7 @@ impl PackedNetwork {
         let row: Vec<(u32, f32)> = (0..).zip(gradient.iter().copied()).collect();
         let mut above = &self.readout;
         for (layer, (packed, gradients)) in self.hidden.iter().zip(hidden).enumerate().rev() {
-            let Some(transposed) = &above.transposed else { return };
+            let Some(backward) = &above.backward else { return };
             std::mem::swap(&mut state.lambda, &mut state.above);
             state.lambda.resize(packed.forward.tiles() * stride, [0.0; TILE_WIDTH]);
             if interrupt::requested() {
@@ -147,7 +147,7 @@ impl PackedNetwork {
                 state.lambda.chunks_exact_mut(stride).enumerate().take_while(|_| !interrupt::requested())
             {
                 let v = &state.potentials[layer][tile * stride..][..steps];
-                let (panel, bias) = transposed.tile(tile);
+                let (panel, bias) = backward.tile(tile);
                 let bias = rates.get(layer).map_or(bias, |rates| &rates[tile]);
                 if layer + 1 == self.hidden.len() {
                     let row = linear::product(self.isa, panel, bias, &row);

@@ -6,21 +6,22 @@ use crate::kernel::interface::State;
 kernel_structs! {
     /// A linear layer, for the kernels `update` and `pack`: sizes, gradients, and copies of the weights. Each tensor of
     /// other parameters is a layer without inputs and with one row.
-    pub(crate) struct Layer {
+    pub(crate) struct UpdatedLayer {
         /// Copy of W for the forward pass, (pieces, output_width, input_width). Null if no kernel reads it.
         pub(crate) forward: Address<u16>,
         /// Copy of W^T for the backward pass, (pieces, input_width, output_width). Null if no kernel reads it.
         pub(crate) backward: Address<u16>,
         /// Partial sums of the gradient of W^T over groups of samples, (splits, input_width, output_width).
         pub(crate) partials: Address<f32>,
-        /// Gradient of the bias for each sample, (batch_size, output_width). Null if `readout` is 1 or without a bias.
+        /// Gradient of the bias for each sample, (batch_size, output_width). Null if `row_in_partials` is 1, or
+        /// without a bias.
         pub(crate) bias_sums: Address<f32>,
         /// Index of the layer's first weight in the flat list of the network's parameters.
         pub(crate) at: u64,
         pub(crate) inputs: u32,
         pub(crate) outputs: u32,
-        /// Number of rows of a partial sum: `inputs` + 1 if `readout` is 1, else `inputs` rounded up to a multiple of
-        /// `TILE`.
+        /// Number of rows of a partial sum: `inputs` + 1 if `row_in_partials` is 1, else `inputs` rounded up to a
+        /// multiple of `TILE`.
         pub(crate) input_width: u32,
         /// Number of columns of a partial sum: `outputs` in the readout of integrate-and-fire networks, else `outputs`
         /// rounded up to a multiple of `TILE`.
@@ -28,9 +29,9 @@ kernel_structs! {
         /// Number of partial sums of the gradient of W^T.
         pub(crate) splits: u32,
         /// 1 if the last row of `partials` is the gradient of the row after the weights, as in the readout of
-        /// integrate-and-fire networks and in every vector of layered networks. 0 if
-        /// `bias_sums` has the gradient of that row.
-        pub(crate) readout: u32,
+        /// integrate-and-fire networks and in every vector of layered networks. 0 if `bias_sums` has the gradient of
+        /// that row.
+        pub(crate) row_in_partials: u32,
         /// Number of rows of parameters: `inputs`, and one more if there is a bias.
         pub(crate) rows: u32,
         /// Index of the first CUDA block of the layer.
@@ -49,7 +50,7 @@ kernel_structs! {
         pub(crate) state: Address<State>,
         /// In integrate-and-fire networks, one record for each linear layer, the readout last. In other networks, one
         /// record for each tensor.
-        pub(crate) layers: Address<Layer>,
+        pub(crate) layers: Address<UpdatedLayer>,
         /// All weights and biases as one flat list, in the order of [`Parameters`](crate::network::Parameters).
         pub(crate) parameters: Address<f32>,
         /// Output: gradient of each parameter; 0 for frozen parameters. Null if nobody needs the gradients.

@@ -73,7 +73,8 @@ pub enum InitState {
     /// All states are 0.
     #[default]
     Zero,
-    /// All states are uniform in [0, 1), as in sparch and SiLIF. In training, they are drawn for each sample in each
+    /// All states are uniform in [0, 1), as in the programs of Bittar and Garner (sparch) and Fabre et al. (SiLIF). In
+    /// training, they are drawn for each sample in each
     /// epoch. In evaluations, they are the same every time.
     Uniform,
 }
@@ -106,7 +107,7 @@ pub struct Norm {
 }
 
 impl Default for Norm {
-    /// Returns the momentum of sparch and SiLIF, 0.05.
+    /// Returns a norm with the momentum that sparch (Bittar and Garner, 2022) and SiLIF (Fabre et al., 2025) use: 0.05.
     fn default() -> Norm {
         Norm { momentum: 0.05 }
     }

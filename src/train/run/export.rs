@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tonic_report::{NamedArray, Numbers, write_npz};
+use tonic_report::{Elements, NamedArray, write_npz};
 
 use crate::error::{Error, Result};
 use crate::network::{read_arrays, read_model};
@@ -32,9 +32,9 @@ pub fn export_npz(model: &Path, path: &Path) -> Result<()> {
     read_model(model)?;
     let (description, tensors) = read_arrays(model)?;
     let array = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| -> NamedArray {
-        (name, shape.into_iter().map(|n| n as u64).collect(), Numbers::F32(values))
+        (name, shape.into_iter().map(|n| n as u64).collect(), Elements::F32(values))
     };
     let mut arrays: Vec<NamedArray> = tensors.into_iter().map(array).collect();
-    arrays.push(("tonic_toolkit".into(), vec![description.len() as u64], Numbers::U8(description.into_bytes())));
+    arrays.push(("tonic_toolkit".into(), vec![description.len() as u64], Elements::U8(description.into_bytes())));
     write_npz(path, &arrays).map_err(Error::from)
 }

@@ -16,7 +16,7 @@ use tonic_base::some_of;
 use tonic_shard::NO_LABEL;
 
 use crate::datasets::presets::data_dir::{DataDir, Found, columns};
-use crate::datasets::{Dataset, Split};
+use crate::datasets::{Dataset, DatasetSplit};
 use crate::error::Result;
 use crate::source::{LabelSource, Layout, ListedFile, ListedFiles, SourceOptions};
 use crate::time_unit::TimeUnit;
@@ -77,7 +77,7 @@ pub(super) fn splits(dataset: &Dataset) -> Vec<String> {
 }
 
 /// Returns the names of the recordings of a split.
-fn recordings(split: &Split) -> Vec<String> {
+fn recordings(split: &DatasetSplit) -> Vec<String> {
     let mut names: Vec<String> = split.downloads().into_iter().map(|download| download.recording).collect();
     names.dedup();
     names

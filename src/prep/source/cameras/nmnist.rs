@@ -11,7 +11,7 @@
 use crate::error::Result;
 use crate::source::cameras::block::Decoded;
 use crate::source::cameras::input::Input;
-use crate::source::marks::{OVERFLOW_US, is_overflow, nmnist_time};
+use crate::source::marks::{is_overflow, nmnist_time};
 
 /// Decodes a file.
 ///
@@ -19,17 +19,16 @@ use crate::source::marks::{OVERFLOW_US, is_overflow, nmnist_time};
 /// Errors of [`Input::words`] and [`Decoded::settle`].
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     let mut added = 0;
-    input.words::<5>("an event", |entries, _| {
-        let overflows = entries.iter().filter(|entry| is_overflow(entry)).count();
+    input.words::<5>("an event", |events, _| {
         if out.only_counts() {
-            out.count(entries.len() - overflows);
+            out.count(events.iter().filter(|event| !is_overflow(event)).count());
             return Ok(());
         }
         let mut room = out.block.room();
-        for entry in entries {
-            let is_event = !is_overflow(entry);
-            room.push_if(is_event, added + nmnist_time(entry), entry[0].into(), entry[1].into(), entry[2] >> 7);
-            added += if is_event { 0 } else { OVERFLOW_US };
+        for event in events {
+            if let Some(t) = nmnist_time(event, &mut added) {
+                room.push(t, event[0].into(), event[1].into(), event[2] >> 7);
+            }
         }
         drop(room);
         out.settle()

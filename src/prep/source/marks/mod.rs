@@ -15,7 +15,7 @@ pub(crate) const EVENT_STREAM: &[u8] = b"Event Stream";
 const LEAST: usize = 16;
 /// An entry of N-MNIST with this y is no event: it reports an overflow of the clock.
 const OVERFLOW: u8 = 240;
-pub(crate) const OVERFLOW_US: i64 = 1 << 13;
+const OVERFLOW_US: i64 = 1 << 13;
 
 /// Recognises a camera's file by its first bytes. Returns `None` for formats that don't begin with fixed bytes, and for
 /// other files.
@@ -60,29 +60,32 @@ fn is_binary(head: &[u8]) -> bool {
     head.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
 }
 
-/// Returns whether an entry of N-MNIST reports an overflow of the clock, which adds [`OVERFLOW_US`] to all later times.
+/// Returns whether an entry of N-MNIST reports an overflow of the clock instead of an event.
 #[inline(always)]
 pub(crate) fn is_overflow(entry: &[u8; 5]) -> bool {
     entry[1] == OVERFLOW
 }
 
-/// Returns the time of an event of N-MNIST in microseconds, without the overflows before it.
+/// Returns the time of an event of N-MNIST, in microseconds. For an overflow of the clock, returns `None` and increases
+/// `added`, which is added to all later times.
 #[inline(always)]
-pub(crate) fn nmnist_time(&[_, _, high, middle, low]: &[u8; 5]) -> i64 {
-    i64::from(u32::from_be_bytes([0, high & 0x7f, middle, low]))
+pub(crate) fn nmnist_time(event: &[u8; 5], added: &mut i64) -> Option<i64> {
+    let [_, _, high, middle, low] = *event;
+    if is_overflow(event) {
+        *added += OVERFLOW_US;
+        return None;
+    }
+    Some(*added + (i64::from(high & 0x7f) << 16 | i64::from(middle) << 8 | i64::from(low)))
 }
 
 /// Returns whether `head` may be the beginning of a file of N-MNIST: the times of its events are in order.
 fn is_nmnist(head: &[u8]) -> bool {
-    let (entries, mut added, mut last, mut is_sorted) = (head.as_chunks::<5>().0, 0, 0, true);
-    for entry in entries {
-        let is_event = !is_overflow(entry);
-        let time = if is_event { added + nmnist_time(entry) } else { last };
+    let (events, mut added, mut last, mut is_sorted) = (head.as_chunks::<5>().0, 0, 0, true);
+    for time in events.iter().filter_map(|event| nmnist_time(event, &mut added)) {
         is_sorted &= time >= last; // without a branch
         last = time;
-        added += if is_event { 0 } else { OVERFLOW_US };
     }
-    is_sorted && entries.len() >= LEAST
+    is_sorted && events.len() >= LEAST
 }
 
 /// Returns whether `head` may be the beginning of a DAT file without a header. The times must be in order. In each

@@ -127,6 +127,15 @@ pub(crate) fn is_packed(path: &Path) -> bool {
 /// # Errors
 /// Those of [`open`]; [`Error::DamagedBytes`] if no byte can be unpacked.
 pub(crate) fn head(path: &Path, most: usize) -> Result<Vec<u8>> {
+    if member(path).is_none() {
+        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        let mut head = vec![0; most];
+        let len = fill(&mut file, &mut head, most).map_err(Error::io(path, "read the recording"))?;
+        head.truncate(len);
+        if !is_gzip(&head) {
+            return Ok(head);
+        }
+    }
     let (mut bytes, mut head, mut len) = (open(path)?, vec![0; most], 0);
     while len < most {
         match bytes.read(&mut head[len..]) {

@@ -53,7 +53,8 @@ struct Seen {
     notes: Vec<String>,
     /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
-    /// Duration of the recording in microseconds, without its gaps. `None` if the recording is cut into samples.
+    /// Duration of the recording in microseconds, without its gaps. `None` if the recording is cut into samples, or if
+    /// it is not known.
     lasts: Option<i64>,
     /// Result of the check in blocks, if there was one: the wraps to undo, and whether the events are in order of time.
     checked: Option<(Option<Wrap>, bool)>,

@@ -101,8 +101,8 @@ fn eight_digits(chunk: u64) -> Option<u64> {
     (high | carry == 0x3333_3333_3333_3333).then(|| of_eight_digits(chunk))
 }
 
-/// Returns the number of eight digits. The lowest byte of `chunk` is the first digit. Source: "Faster integer parsing" by
-/// Ivan Tolmachev, "Fast numeric string to int" by Johnny Lee.
+/// Returns the value of eight ASCII digits. The caller has checked that they are digits. The lowest byte of `chunk` is
+/// the first one. Source: "Faster integer parsing" by Ivan Tolmachev, "Fast numeric string to int" by Johnny Lee.
 #[inline(always)]
 pub(super) fn of_eight_digits(chunk: u64) -> u64 {
     let pairs = (chunk & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(2561) >> 8;

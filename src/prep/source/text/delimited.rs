@@ -243,7 +243,8 @@ impl Ends {
     }
 }
 
-/// Returns a bit for each of eight bytes: 1 if it is a delimiter.
+/// Returns a mask of eight bits: bit i is 1 if byte i of `bytes`, counted from the lowest, is a delimiter. All bytes
+/// but the digits and `-` are delimiters.
 #[inline(always)]
 fn delimiters(bytes: u64) -> u64 {
     let all = |byte: u8| u64::from_le_bytes([byte; 8]);

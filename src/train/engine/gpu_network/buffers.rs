@@ -7,7 +7,7 @@ use crate::kernel::OptimiserConfig;
 use crate::kernel::interface::BatchScore;
 use crate::kernel::product::TILE;
 use crate::kernel::program::{CLIP_CHUNK, INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
-use crate::kernel::update_interface::Layer;
+use crate::kernel::update_interface::UpdatedLayer;
 use crate::network::Shape;
 
 /// Maximum sizes of batches and epochs, which decide the sizes of a network's buffers on a GPU.
@@ -227,8 +227,8 @@ impl Hidden {
         [batch, self.width / TILE]
     }
 
-    pub(super) fn args(&self, (inputs, outputs): (usize, usize)) -> Layer {
-        Layer {
+    pub(super) fn args(&self, (inputs, outputs): (usize, usize)) -> UpdatedLayer {
+        UpdatedLayer {
             forward: self.forward.address(),
             backward: self.backward.address(),
             partials: self.partials.address(),
@@ -239,7 +239,7 @@ impl Hidden {
             input_width: self.before_width as u32,
             output_width: self.width as u32,
             splits: self.splits as u32,
-            readout: 0,
+            row_in_partials: 0,
             rows: inputs as u32 + 1,
             first_block: 0,
             frozen_weights: 0,
@@ -276,8 +276,8 @@ impl Readout {
         })
     }
 
-    pub(super) fn args(&self, classes: usize) -> Layer {
-        Layer {
+    pub(super) fn args(&self, classes: usize) -> UpdatedLayer {
+        UpdatedLayer {
             forward: Address::null(),
             backward: Address::null(),
             partials: self.out.address(),
@@ -288,7 +288,7 @@ impl Readout {
             input_width: self.neurons as u32 + 1,
             output_width: classes as u32,
             splits: 1,
-            readout: 1,
+            row_in_partials: 1,
             rows: self.neurons as u32 + 1,
             first_block: 0,
             frozen_weights: 0,

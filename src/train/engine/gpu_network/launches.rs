@@ -2,7 +2,7 @@
 
 use crate::engine::gpu_network::across_ranks::Totals;
 use crate::engine::gpu_network::buffers::{CountedSpikes, DenseInput, Hidden, OptimiserState, Readout, tile_pairs};
-use crate::engine::gpu_network::network::{Body, GpuNetwork};
+use crate::engine::gpu_network::network::{GpuLayers, GpuNetwork};
 use crate::engine::step::Pass;
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Stream};
@@ -90,13 +90,13 @@ impl GpuNetwork {
 
     /// Queues the kernels of all layers and of the loss.
     fn run_forward(&self, stream: &Stream, source: BatchSource, pass: Pass) -> Result<()> {
-        match &self.body {
-            Body::Iaf(hidden, neuron) => {
+        match &self.layers {
+            GpuLayers::Iaf(hidden, neuron) => {
                 self.forward_iaf(stream, source, (hidden, *neuron))?;
                 let layers = hidden.iter().zip(&self.counted).filter(|_| self.counts(pass));
                 layers.into_iter().try_for_each(|(layer, counted)| self.count_spikes(stream, layer, *neuron, counted))
             }
-            Body::Layered(layered) => self.forward_layered(stream, source, layered, pass),
+            GpuLayers::Layered(layered) => self.forward_layered(stream, source, layered, pass),
         }
     }
 
@@ -180,9 +180,9 @@ impl GpuNetwork {
         self.run_forward(stream, source, Pass::Training)?;
         self.penalise(stream)?;
         self.fork(stream)?;
-        match &self.body {
-            Body::Iaf(hidden, neuron) => self.backward_iaf(stream, source, hidden, *neuron)?,
-            Body::Layered(layered) => {
+        match &self.layers {
+            GpuLayers::Iaf(hidden, neuron) => self.backward_iaf(stream, source, hidden, *neuron)?,
+            GpuLayers::Layered(layered) => {
                 // With one block, this kernel only adds up the score of the batch.
                 self.program.readout_gradient.launch(&self.side, [1, 1], &self.readout_args())?;
                 self.backward_layered(stream, source, layered)?;
@@ -191,8 +191,8 @@ impl GpuNetwork {
         self.side.record(&self.join)?;
         stream.wait(&self.join)?;
         self.update(stream)?;
-        match &self.body {
-            Body::Layered(layered) if self.optimiser.config.is_some() => self.follow_statistics(stream, layered),
+        match &self.layers {
+            GpuLayers::Layered(layered) if self.optimiser.config.is_some() => self.follow_statistics(stream, layered),
             _ => Ok(()),
         }
     }

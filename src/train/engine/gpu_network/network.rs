@@ -17,7 +17,7 @@ use crate::gpu::{Buffer, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{BatchScore, Drawn, NeuronArgs, State};
 use crate::kernel::program::Program;
-use crate::kernel::update_interface::Layer;
+use crate::kernel::update_interface::UpdatedLayer;
 use crate::kernel::{Optimiser, Rule, SpikeCounts};
 use crate::network::{Architecture, Layers, Network, Parameters, Shape};
 
@@ -38,7 +38,7 @@ pub struct GpuNetwork {
     pub(super) gradients: Buffer<f32>,
     pub(super) table: Table,
     pub(super) input: Option<DenseInput>,
-    pub(super) body: Body,
+    pub(super) layers: GpuLayers,
     pub(super) readout: Readout,
     pub(super) loss: Loss,
     /// Where the host writes parameters and statistics, and reads gradients.
@@ -51,7 +51,7 @@ pub struct GpuNetwork {
 
 /// The layers of a network on a GPU.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) enum GpuLayers {
     /// Linear layers and integrate-and-fire neurons: the hidden layers.
     Iaf(Vec<Hidden>, NeuronArgs),
     /// Any kinds of layers.
@@ -86,20 +86,20 @@ impl GpuNetwork {
         let dense = input.as_ref().is_some_and(DenseInput::feeds_forward);
         let parameters = device.buffer(network.parameters.flat().len())?;
         let neuron = network.layers().as_iaf().filter(|_| !shape.hidden.is_empty());
-        let (body, readout, records) = match neuron {
+        let (layers, readout, records) = match neuron {
             Some(neuron) => {
                 let hidden = hidden(&program, extent, &shape, dense)?;
                 let last = shape.hidden.last().copied().unwrap_or(0);
                 let at = parameters.len() - (last + 1) * shape.classes;
                 let readout = Readout::new(device, extent, &shape, last, at)?;
                 let records = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.args(sizes));
-                let records: Vec<Layer> = records.chain([readout.args(shape.classes)]).collect();
-                (Body::Iaf(hidden, (&neuron.constants()).into()), readout, records)
+                let records: Vec<UpdatedLayer> = records.chain([readout.args(shape.classes)]).collect();
+                (GpuLayers::Iaf(hidden, (&neuron.constants()).into()), readout, records)
             }
             None => {
                 let layered = Layered::new(&program, extent, network, &parameters, dense)?;
                 let records = layered.records(network.architecture());
-                (Body::Layered(layered), Readout::new(device, extent, &shape, 0, 0)?, records)
+                (GpuLayers::Layered(layered), Readout::new(device, extent, &shape, 0, 0)?, records)
             }
         };
         let counted = shape.hidden.iter().map(|&neurons| CountedSpikes::new(device, extent, neurons));
@@ -120,7 +120,7 @@ impl GpuNetwork {
             host: device.pinned(parameters.len() + network.parameters.statistics().len())?,
             across: None,
             parameters,
-            body,
+            layers,
             readout,
             program,
             shape,
@@ -132,9 +132,9 @@ impl GpuNetwork {
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
     pub(crate) fn with_ranks(mut self, ranks: Ranks, architecture: &Architecture) -> Result<GpuNetwork> {
-        let widest = match &self.body {
-            Body::Iaf(..) => 0,
-            Body::Layered(layered) => layered.layers.iter().map(|layer| layer.width).max().unwrap_or(0),
+        let widest = match &self.layers {
+            GpuLayers::Iaf(..) => 0,
+            GpuLayers::Layered(layered) => layered.layers.iter().map(|layer| layer.width).max().unwrap_or(0),
         };
         self.across = Some(AcrossRanks::new(self.program.device(), ranks, architecture, widest)?);
         Ok(self)
@@ -173,11 +173,11 @@ impl GpuNetwork {
             let rates = [config.lr, config.rule.momentum()].repeat(self.optimiser.rates.len() / 2);
             put(stream, &self.optimiser.rates, &rates)?;
         }
-        match &self.body {
-            Body::Iaf(hidden, _) => {
+        match &self.layers {
+            GpuLayers::Iaf(hidden, _) => {
                 hidden.iter().flat_map(|layer| [&layer.forward, &layer.backward]).try_for_each(zero)?
             }
-            Body::Layered(layered) => {
+            GpuLayers::Layered(layered) => {
                 let weights = layered.layers.iter().flat_map(|layer| [&layer.forward, &layer.backward]);
                 weights.into_iter().try_for_each(zero)?;
             }
@@ -192,7 +192,7 @@ impl GpuNetwork {
         host[..at].copy_from_slice(flat);
         host[at..].copy_from_slice(statistics);
         stream.upload(&self.parameters, 0, &self.host, 0..at)?;
-        if let Body::Layered(layered) = &self.body {
+        if let GpuLayers::Layered(layered) = &self.layers {
             stream.upload(&layered.running, 0, &self.host, at..at + statistics.len())?;
         }
         self.launch_parameters(stream, &self.program.pack, None)
@@ -208,9 +208,9 @@ impl GpuNetwork {
 
     /// Fills the outputs of a step with NaN, so that tests notice reads of memory that no kernel wrote.
     pub(crate) fn poison(&self, stream: &Stream) -> Result<()> {
-        match &self.body {
-            Body::Iaf(hidden, _) => hidden.iter().try_for_each(|layer| layer.poison(stream))?,
-            Body::Layered(layered) => layered.poison(stream)?,
+        match &self.layers {
+            GpuLayers::Iaf(hidden, _) => hidden.iter().try_for_each(|layer| layer.poison(stream))?,
+            GpuLayers::Layered(layered) => layered.poison(stream)?,
         }
         self.input.iter().try_for_each(|input| stream.fill(&input.values, POISON))?;
         self.readout.poison(stream)?;
@@ -311,7 +311,7 @@ impl GpuNetwork {
     /// Copies the gradients of the last training step, and the statistics of its batch, from the GPU to `to`.
     pub(crate) fn read_gradients(&self, to: &mut Parameters) -> Result<()> {
         to.flat_mut().copy_from_slice(&self.gradients.read()?);
-        if let Body::Layered(layered) = &self.body {
+        if let GpuLayers::Layered(layered) = &self.layers {
             to.statistics_mut().copy_from_slice(&layered.batch.read()?);
         }
         Ok(())
@@ -320,10 +320,10 @@ impl GpuNetwork {
     /// Like [`read_gradients`](Self::read_gradients), but adds up the gradients of all ranks. `is_empty` says whether
     /// this rank had no samples.
     pub(crate) fn add_gradients(&mut self, stream: &Stream, to: &mut Parameters, is_empty: bool) -> Result<()> {
-        let GpuNetwork { across: Some(across), gradients, host, body, .. } = self else {
+        let GpuNetwork { across: Some(across), gradients, host, layers, .. } = self else {
             return self.read_gradients(to);
         };
-        if let Body::Layered(layered) = body {
+        if let GpuLayers::Layered(layered) = layers {
             to.statistics_mut().copy_from_slice(&layered.batch.read()?);
         }
         across.add_gradients(stream, (gradients, host), to.flat_mut(), is_empty)
@@ -337,9 +337,9 @@ impl GpuNetwork {
 
     /// Reads the running statistics of all norms from the GPU.
     pub(crate) fn statistics(&self) -> Result<Vec<f32>> {
-        match &self.body {
-            Body::Iaf(..) => Ok(Vec::new()),
-            Body::Layered(layered) => layered.running.read(),
+        match &self.layers {
+            GpuLayers::Iaf(..) => Ok(Vec::new()),
+            GpuLayers::Layered(layered) => layered.running.read(),
         }
     }
 

@@ -6,20 +6,20 @@ use crate::error::Result;
 use crate::gpu::{Address, Buffer, Device, Stream};
 use crate::kernel::Group;
 use crate::kernel::program::{UPDATE_COLUMNS, UPDATE_ROWS};
-use crate::kernel::update_interface::Layer;
+use crate::kernel::update_interface::UpdatedLayer;
 
 /// Records of all linear layers and other tensors.
 #[derive(Debug)]
 pub(super) struct Table {
-    records: Vec<Layer>,
-    on_device: Buffer<Layer>,
+    records: Vec<UpdatedLayer>,
+    on_device: Buffer<UpdatedLayer>,
     /// Number of CUDA blocks for all parameters.
     pub(super) blocks: usize,
 }
 
 impl Table {
     /// Copies the records to the GPU, and divides the CUDA blocks among them.
-    pub(super) fn new(device: &Device, mut records: Vec<Layer>) -> Result<Table> {
+    pub(super) fn new(device: &Device, mut records: Vec<UpdatedLayer>) -> Result<Table> {
         let mut blocks = 0;
         for record in &mut records {
             record.first_block = blocks as u32;
@@ -28,7 +28,7 @@ impl Table {
         Ok(Table { on_device: device.buffer_from(&records)?, records, blocks })
     }
 
-    pub(super) fn address(&self) -> Address<Layer> {
+    pub(super) fn address(&self) -> Address<UpdatedLayer> {
         self.on_device.address()
     }
 

@@ -5,7 +5,7 @@ use tonic_base::interrupt;
 
 use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::block::{BackwardScratch, Block, Gradients, Sums};
-use crate::engine::layered::pack::{Body, PackedLayer, learned};
+use crate::engine::layered::pack::{AfterNorm, PackedLayer, learned};
 use crate::engine::layered::sample::SampleLayers;
 use crate::engine::step::check_interrupt;
 use crate::error::Result;
@@ -87,7 +87,7 @@ impl LayeredEngine {
             let both = &mut gradient.flat_mut()[scale.start..shift.end];
             let parts = both.split_at_mut(scale.len());
             let gamma = &network.parameters.flat()[scale];
-            norm::Backward::new(gamma, &layer.statistics, rows, |j| [totals[j][4], totals[j][5]], parts)
+            norm::NormBackward::new(gamma, &layer.statistics, rows, |j| [totals[j][4], totals[j][5]], parts)
         });
         let tiles_below = below.map_or(0, PackedLayer::tiles);
         let parts = self.samples.chunks_mut(size);
@@ -112,12 +112,12 @@ impl LayeredEngine {
     pub(super) fn add_blocks(&mut self, i: usize, used: usize, at: usize, gradient: &mut Parameters) {
         let (isa, ranks) = (self.isa, self.share.ranks);
         let (inputs, neurons) = (self.layers[i].linear.inputs(), self.layers[i].linear.outputs());
-        let below = i.checked_sub(1).map(|below| &self.layers[below].body);
+        let below = i.checked_sub(1).map(|below| &self.layers[below].after_norm);
         let blocks = &mut self.blocks[..used];
         let linear = blocks.iter_mut().map(|block| &mut block.gradients[at].linear).collect();
         self.sum.reset(inputs, neurons);
         write_weights(Panels::sum(isa, ranks, linear, &mut self.sum), i, gradient);
-        if let Some(Body::Cell(_, Some(_))) = below {
+        if let Some(AfterNorm::Cell(_, Some(_))) = below {
             let recurrent = blocks.iter_mut().map(|block| &mut block.gradients[at].recurrent).collect();
             self.sum.reset(inputs, inputs);
             write_recurrent(Panels::sum(isa, ranks, recurrent, &mut self.sum), i - 1, gradient);
@@ -146,7 +146,7 @@ impl Gradients {
     pub(super) fn reset(&mut self, layer: &PackedLayer, below: Option<&PackedLayer>) {
         let inputs = layer.linear.inputs();
         self.linear.reset(inputs, layer.linear.outputs());
-        if let Some(PackedLayer { body: Body::Cell(_, Some(_)), .. }) = below {
+        if let Some(PackedLayer { after_norm: AfterNorm::Cell(_, Some(_)), .. }) = below {
             self.recurrent.reset(inputs, inputs);
         }
     }
@@ -158,7 +158,7 @@ impl Gradients {
 pub(super) fn through_sample(
     isa: Isa,
     (layer, below): (&PackedLayer, Option<&PackedLayer>),
-    by: Option<&norm::Backward>,
+    by: Option<&norm::NormBackward>,
     i: usize,
     sample: &mut SampleLayers,
     work: &mut BackwardScratch,
@@ -167,7 +167,7 @@ pub(super) fn through_sample(
 ) {
     through_norm(isa, by, i, sample, &mut work.dy, layer.tiles());
     sample::add_weight_gradient(isa, &sample.active[i], &work.dy, &mut work.dense, &mut gradients.linear);
-    if let (Some(below), Some(weights)) = (below, &layer.transposed) {
+    if let (Some(below), Some(weights)) = (below, &layer.backward) {
         let (steps, stride) = (sample.steps(), sample.stride());
         let scale = below.dropout.map_or(1.0, |dropout| dropout.scale());
         let open = &sample.layers[i - 1].open;
@@ -202,8 +202,8 @@ pub(super) fn through_neurons(
             steps.for_each(|(g, rate)| *g += rate);
         }
     }
-    match &layer.body {
-        Body::Iaf(neuron) => {
+    match &layer.after_norm {
+        AfterNorm::Iaf(neuron) => {
             for (tile, sums) in sums.iter_mut().enumerate() {
                 let column = tile * stride..tile * stride + steps;
                 current_gradient[column.clone()].copy_from_slice(&work.g[column.clone()]);
@@ -213,15 +213,15 @@ pub(super) fn through_neurons(
                 (sums[PARAMETER_SUMS], sums[PARAMETER_SUMS + 1]) = (total, product);
             }
         }
-        Body::Cell(constants, None) => {
+        AfterNorm::Cell(constants, None) => {
             cell::backward(isa, constants, &input, &mut work.trace, &work.g, current_gradient, sums);
         }
-        Body::Cell(constants, Some(recurrent)) => {
+        AfterNorm::Cell(constants, Some(recurrent)) => {
             let BackwardScratch { g, state, .. } = work;
             backward_recurrent(isa, constants, recurrent, &input, state, g, current_gradient, sums);
             linear::weight_gradient(isa, state.spikes_before(), current_gradient, stride, of_recurrent);
         }
-        Body::Sum => {
+        AfterNorm::Sum => {
             for (tile, (errors, sums)) in errors.chunks(TILE_WIDTH).zip(sums).enumerate() {
                 let mut row = [0.0; TILE_WIDTH];
                 row[..errors.len()].copy_from_slice(errors);
@@ -232,7 +232,7 @@ pub(super) fn through_neurons(
                 (sums[PARAMETER_SUMS], sums[PARAMETER_SUMS + 1]) = (total, product);
             }
         }
-        Body::Leaky(leaky) => {
+        AfterNorm::Leaky(leaky) => {
             let mut own = vec![[[0.0; TILE_WIDTH]; readout::SUMS]; tiles];
             readout::backward(isa, leaky, &input, &trace.states, errors, current_gradient, &mut own);
             for ([leak, total, product], sums) in own.into_iter().zip(sums) {
@@ -245,7 +245,7 @@ pub(super) fn through_neurons(
 /// Computes the gradient for the inputs of layer `i`'s norm in one sample, from the gradient for the norm's outputs.
 fn through_norm(
     isa: Isa,
-    by: Option<&norm::Backward>,
+    by: Option<&norm::NormBackward>,
     i: usize,
     sample: &mut SampleLayers,
     dy: &mut Aligned<Tile>,
@@ -278,14 +278,14 @@ pub(super) fn write_neurons(
     let ranges: Vec<_> = ranges.map(|tensor| tensor.range.clone()).collect();
     let learned = learned(network, i);
     let mut computed: Vec<Vec<f32>> = learned.iter().map(|of| vec![0.0; of.values.len()]).collect();
-    match &layer.body {
+    match &layer.after_norm {
         _ if learned.is_empty() => {}
-        Body::Cell(constants, _) => {
+        AfterNorm::Cell(constants, _) => {
             let mut parts: Vec<&mut [f32]> = computed.iter_mut().map(Vec::as_mut_slice).collect();
             constants.write_gradients(&learned, |neuron| &totals[neuron][..PARAMETER_SUMS], &mut parts);
         }
-        Body::Leaky(_) => Leaky::write_gradient(learned[0], |class| totals[class][0], &mut computed[0]),
-        Body::Iaf(_) | Body::Sum => {}
+        AfterNorm::Leaky(_) => Leaky::write_gradient(learned[0], |class| totals[class][0], &mut computed[0]),
+        AfterNorm::Iaf(_) | AfterNorm::Sum => {}
     }
     ranges.into_iter().zip(computed).for_each(|(range, values)| gradient.flat_mut()[range].copy_from_slice(&values));
 }

@@ -6,7 +6,7 @@ use tonic_ranks::Ranks;
 
 use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::block::ForwardScratch;
-use crate::engine::layered::pack::{Body, PackedLayer};
+use crate::engine::layered::pack::{AfterNorm, PackedLayer};
 use crate::engine::layered::sample::{LayerTrace, SampleLayers, uniform_start};
 use crate::engine::step::Pass;
 use crate::error::KernelError;
@@ -150,8 +150,8 @@ pub(super) fn activate(
     let input = CellInput { y, stride, steps, norm: &layer.norm, start: start.as_deref() };
     fired.resize(steps * tiles, 0);
     open.resize(steps * tiles, 0);
-    let finite = match &layer.body {
-        Body::Iaf(neuron) => {
+    let finite = match &layer.after_norm {
+        AfterNorm::Iaf(neuron) => {
             states.resize(tiles * stride, [0.0; TILE_WIDTH]);
             for (tile, states) in states.chunks_exact_mut(stride).enumerate() {
                 norm::apply(isa, &layer.norm, tile, &y[tile * stride..][..stride], states);
@@ -161,11 +161,11 @@ pub(super) fn activate(
             active[i + 1].set_spikes(isa, fired, states, neurons, stride, neuron);
             iaf::ends_finite(neuron, states, stride, steps)
         }
-        Body::Cell(constants, None) => cell::forward(isa, constants, &input, fired, open),
-        Body::Cell(constants, Some(recurrent)) => {
+        AfterNorm::Cell(constants, None) => cell::forward(isa, constants, &input, fired, open),
+        AfterNorm::Cell(constants, Some(recurrent)) => {
             forward_recurrent(isa, constants, recurrent, &input, &mut scratch.recurrent, fired, open)
         }
-        Body::Sum => {
+        AfterNorm::Sum => {
             logits.resize(neurons, 0.0);
             for (tile, logits) in logits.chunks_mut(TILE_WIDTH).enumerate() {
                 states.resize(steps, [0.0; TILE_WIDTH]);
@@ -177,7 +177,7 @@ pub(super) fn activate(
             }
             true // the check of the loss finds infinite outputs
         }
-        Body::Leaky(readout) => {
+        AfterNorm::Leaky(readout) => {
             logits.resize(neurons, 0.0);
             readout::forward(isa, readout, &input, states, logits);
             true
@@ -188,7 +188,7 @@ pub(super) fn activate(
     }
     let spikes = &mut active[i + 1];
     let dropout = layer.dropout.filter(|_| pass == Pass::Training);
-    let is_iaf = matches!(layer.body, Body::Iaf(_));
+    let is_iaf = matches!(layer.after_norm, AfterNorm::Iaf(_));
     if is_counted {
         undropped.push(spikes.clone());
         if let Some(own) = undropped.last_mut().filter(|_| !is_iaf) {

@@ -14,19 +14,19 @@ use crate::network::{Architecture, Learned, Mask, Network, Neuron, Readout, Tens
 pub(super) struct PackedLayer {
     pub(super) linear: Panels,
     /// The linear layer's weights, in the order in which the backward pass reads them. `None` in the first layer.
-    pub(super) transposed: Option<InputWeights>,
+    pub(super) backward: Option<InputWeights>,
     /// Whether the layer has a norm.
     pub(super) is_normed: bool,
     pub(super) norm: Norm,
     /// Statistics of the norm in the last pass.
     pub(super) statistics: Statistics,
-    pub(super) body: Body,
+    pub(super) after_norm: AfterNorm,
     pub(super) dropout: Option<Dropout>,
 }
 
 /// What follows the linear layer and the norm.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) enum AfterNorm {
     /// Integrate-and-fire neurons.
     Iaf(iaf::Neuron),
     /// Other spiking cells: their constants, and the recurrent weights if the layer has them.
@@ -61,17 +61,17 @@ impl PackedLayer {
         };
         PackedLayer {
             linear: Panels::zeros(inputs, outputs),
-            transposed: below.map(|below| InputWeights::zeros(inputs, outputs, below.neuron.cell().map(|of| of.1))),
+            backward: below.map(|below| InputWeights::zeros(inputs, outputs, below.neuron.cell().map(|of| of.1))),
             is_normed,
             norm: Norm::identity(outputs),
             statistics: Statistics::default(),
-            body: Body::Sum,
+            after_norm: AfterNorm::Sum,
             dropout: dropout.map(|dropout| Dropout::new(dropout.p, dropout.mask == Mask::Sample)),
         }
     }
 
     /// Copies the parameters of layer `i`, except for the parameters of the norm. `trains` says whether a backward pass
-    /// follows. Only a backward pass reads the transposed weights.
+    /// follows. Only a backward pass reads `backward`.
     pub(super) fn pack(&mut self, network: &Network, i: usize, trains: bool) {
         let architecture = network.architecture();
         let outputs = self.linear.outputs();
@@ -84,15 +84,15 @@ impl PackedLayer {
                 layer.bias
             };
             self.linear.pack(layer.weight_t, bias);
-            if let Some(transposed) = self.transposed.as_mut().filter(|_| trains) {
-                transposed.pack(layer.weight_t);
+            if let Some(backward) = self.backward.as_mut().filter(|_| trains) {
+                backward.pack(layer.weight_t);
             }
         }
         let learned = learned(network, i);
-        self.body = match architecture.layers.hidden.get(i) {
+        self.after_norm = match architecture.layers.hidden.get(i) {
             Some(layer) => match (layer.neuron, layer.neuron.cell()) {
-                (Neuron::Iaf(neuron), _) => Body::Iaf(neuron.constants()),
-                (_, None) => Body::Sum, // not reached: only iaf has no cell
+                (Neuron::Iaf(neuron), _) => AfterNorm::Iaf(neuron.constants()),
+                (_, None) => AfterNorm::Sum, // not reached: only iaf has no cell
                 (neuron, Some((cell, surrogate))) => {
                     let fixed: Vec<Vec<f32>> = neuron.fixed().into_iter().map(|value| vec![value; outputs]).collect();
                     let fixed = fixed.iter().map(|values| CellParameter { values, clamp: None });
@@ -104,14 +104,14 @@ impl PackedLayer {
                         weights.iter().for_each(|of| recurrent.pack(&network.parameters.flat()[of.range.clone()]));
                         recurrent
                     });
-                    Body::Cell(constants, recurrent)
+                    AfterNorm::Cell(constants, recurrent)
                 }
             },
             None => match architecture.layers.readout.readout {
-                Readout::Sum => Body::Sum,
-                Readout::Leaky => Body::Leaky(Leaky::new(Reduction::SoftmaxSum, learned[0])),
-                Readout::Max => Body::Leaky(Leaky::new(Reduction::Max, learned[0])),
-                Readout::Last => Body::Leaky(Leaky::new(Reduction::Last, learned[0])),
+                Readout::Sum => AfterNorm::Sum,
+                Readout::Leaky => AfterNorm::Leaky(Leaky::new(Reduction::SoftmaxSum, learned[0])),
+                Readout::Max => AfterNorm::Leaky(Leaky::new(Reduction::Max, learned[0])),
+                Readout::Last => AfterNorm::Leaky(Leaky::new(Reduction::Last, learned[0])),
             },
         };
     }

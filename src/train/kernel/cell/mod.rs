@@ -26,7 +26,7 @@
 //! forward, each layer   y = W s (sample::outputs), sums of (y - mean)^2 (norm::squares), for all samples
 //!                       the norm's scale and shift (norm::Norm), then the cell (forward) and dropout, for all samples
 //! backward, each layer  the cell (backward) gives dL/dI, and sums for the gradients of cell and norm, for all samples
-//!                       dL/dy (norm::Backward), the gradient of the weights (sample::add_weight_gradient), and the
+//!                       dL/dy (norm::NormBackward), the gradient of the weights (sample::add_weight_gradient), and the
 //!                       gradient of the spikes below (sampled::input_gradient), for all samples
 //! ```
 //!

@@ -12,7 +12,7 @@ use crate::kernel::cell::complex::Complex;
 use crate::kernel::cell::cuba_lif::CubaLif;
 use crate::kernel::cell::dynamics::Dynamics;
 use crate::kernel::cell::lif::Lif;
-use crate::kernel::cell::tile::{Backward, CellInput, SHORT, StateTrace, in_support, load, spikes, with_dynamics};
+use crate::kernel::cell::tile::{CellBackward, CellInput, SHORT, StateTrace, in_support, load, spikes, with_dynamics};
 use crate::kernel::cell::{CONSTANTS, Cell, Constants, Reset, SUMS};
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::linear::{Panels, gather_row};
@@ -166,8 +166,8 @@ fn backward_steps<V: F32x16, D: Dynamics>(
     sums: &mut [[DoubleTile; SUMS]],
 ) {
     let (tiles, steps) = (constants.tiles(), input.steps);
-    let mut back: Vec<[Backward<V>; 2]> =
-        (0..tiles).map(|tile| [0, 1].map(|half| Backward::new(constants, input.norm, tile, half))).collect();
+    let mut back: Vec<[CellBackward<V>; 2]> =
+        (0..tiles).map(|tile| [0, 1].map(|half| CellBackward::new(constants, input.norm, tile, half))).collect();
     let (mut chosen, mut current) = (Vec::new(), Aligned::filled([0.0; TILE_WIDTH], tiles));
     let mut later = current.clone();
     sums.fill([[0.0; TILE_WIDTH]; SUMS]);

@@ -263,23 +263,23 @@ pub(super) fn in_support<V: F32x16>(potential: V, support: f32) -> u32 {
 }
 
 /// Values that the backward pass keeps in registers, for the sixteen neurons of half a tile.
-pub(super) struct Backward<V> {
+pub(super) struct CellBackward<V> {
     c: [V; CONSTANTS],
     scale: V,
     shift: V,
     mean: V,
     next: [V; 2],
-    /// Sums over at most [`SHORT`] time steps: those since the last call of [`add_sums`](Backward::add_sums).
+    /// Sums over at most [`SHORT`] time steps: those since the last call of [`add_sums`](CellBackward::add_sums).
     sums: [V; SUMS],
 }
 
-impl<V: F32x16> Backward<V> {
+impl<V: F32x16> CellBackward<V> {
     #[inline(always)]
-    pub(super) fn new(constants: &Constants, norm: &Norm, tile: usize, half: usize) -> Backward<V> {
+    pub(super) fn new(constants: &Constants, norm: &Norm, tile: usize, half: usize) -> CellBackward<V> {
         let (scale, shift) = norm.tile(tile);
         let [scale, shift, mean] = load(&[*scale, *shift, *norm.mean(tile)], half);
         let zero = V::splat(0.0);
-        Backward { c: load(&constants.tiles[tile], half), scale, shift, mean, next: [zero; 2], sums: [zero; SUMS] }
+        CellBackward { c: load(&constants.tiles[tile], half), scale, shift, mean, next: [zero; 2], sums: [zero; SUMS] }
     }
 
     /// Goes one step back in time, and returns dL/dI. `extra` is added to the input current.
@@ -312,7 +312,7 @@ impl<V: F32x16> Backward<V> {
         current
     }
 
-    /// Like [`step`](Backward::step), and writes dL/dI to `out`. `start` has the spikes before the first time step.
+    /// Like [`step`](CellBackward::step), and writes dL/dI to `out`. `start` has the spikes before the first time step.
     #[inline(always)]
     fn step_at<D: Dynamics>(
         &mut self,
@@ -362,7 +362,7 @@ fn backward_tile<V: F32x16, D: Dynamics>(
     out: &mut [Tile],
     sums: &mut [DoubleTile; SUMS],
 ) {
-    let [mut low, mut high] = [0, 1].map(|half| Backward::<V>::new(constants, input.norm, tile, half));
+    let [mut low, mut high] = [0, 1].map(|half| CellBackward::<V>::new(constants, input.norm, tile, half));
     let start = input.start(tile)[2];
     *sums = [[0.0; TILE_WIDTH]; SUMS];
     let rows = input.column(tile).iter().zip(g).zip(out).zip(trace.windows(2));

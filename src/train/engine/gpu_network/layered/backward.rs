@@ -2,7 +2,7 @@
 
 use crate::engine::gpu_network::across_ranks::Totals;
 use crate::engine::gpu_network::launches::WeightGradient;
-use crate::engine::gpu_network::layered::{Body, LayerBuffers, Layered};
+use crate::engine::gpu_network::layered::{AfterNorm, LayerBuffers, Layered};
 use crate::engine::gpu_network::network::GpuNetwork;
 use crate::engine::step::Pass;
 use crate::error::Result;
@@ -26,12 +26,12 @@ impl GpuNetwork {
             let below = layer.index.checked_sub(1).map(|i| &layered.layers[i]);
             let args = self.cell_args(layered, layer, Pass::Training);
             let tiles = layer.width / TILE;
-            match &layer.body {
-                Body::Readout { .. } => {
+            match &layer.after_norm {
+                AfterNorm::Readout { .. } => {
                     let args = self.reduce_args(layered, layer);
                     kernels.reduce_backward.launch(stream, [batch, 1], &args)?;
                 }
-                Body::Neurons(_) => kernels.cell_backward.launch(stream, [batch, tiles], &args)?,
+                AfterNorm::Neurons(_) => kernels.cell_backward.launch(stream, [batch, tiles], &args)?,
             }
             let gradient = |totals: Totals| {
                 let mut args: CellArgs = args;
@@ -46,9 +46,9 @@ impl GpuNetwork {
             let blocks = [batch * self.extent.time() / TILE, tiles];
             kernels.norm_backward.launch(stream, blocks, &norm)?;
             self.fork(stream)?;
-            let before = below.and_then(|below| match &below.body {
-                Body::Neurons(neurons) => Some(neurons.spikes.address()),
-                Body::Readout { .. } => None,
+            let before = below.and_then(|below| match &below.after_norm {
+                AfterNorm::Neurons(neurons) => Some(neurons.spikes.address()),
+                AfterNorm::Readout { .. } => None,
             });
             let of = WeightGradient {
                 lambda: layer.lambda.address(),

@@ -1,7 +1,7 @@
 //! The kernel launches of the forward pass.
 
 use crate::engine::gpu_network::across_ranks::Totals;
-use crate::engine::gpu_network::layered::{Body, LayerBuffers, Layered, Neurons};
+use crate::engine::gpu_network::layered::{AfterNorm, LayerBuffers, Layered, Neurons};
 use crate::engine::gpu_network::network::GpuNetwork;
 use crate::engine::step::Pass;
 use crate::error::Result;
@@ -38,9 +38,9 @@ impl GpuNetwork {
                     false => statistics(Totals::default())?,
                 }
             }
-            match &layer.body {
-                Body::Neurons(neurons) => self.neurons(stream, layered, layer, neurons, pass)?,
-                Body::Readout { .. } => {
+            match &layer.after_norm {
+                AfterNorm::Neurons(neurons) => self.neurons(stream, layered, layer, neurons, pass)?,
+                AfterNorm::Readout { .. } => {
                     let args = self.reduce_args(layered, layer);
                     kernels.reduce.launch(stream, [self.extent.batch, 1], &args)?;
                 }
@@ -59,10 +59,10 @@ impl GpuNetwork {
         pass: Pass,
     ) -> Result<()> {
         let kernels = &self.program.layers;
-        let below = layer.index.checked_sub(1).map(|i| &layered.layers[i].body);
+        let below = layer.index.checked_sub(1).map(|i| &layered.layers[i].after_norm);
         let input = self.input.as_ref().filter(|input| input.feeds_forward());
         let (kernel, before, pieces) = match (below, input) {
-            (Some(Body::Neurons(neurons)), _) => (&kernels.outputs, neurons.spikes.address(), 1),
+            (Some(AfterNorm::Neurons(neurons)), _) => (&kernels.outputs, neurons.spikes.address(), 1),
             (_, Some(input)) => {
                 (&kernels.outputs_input, input.values.address(), self.program.column_types().input_pieces())
             }
@@ -158,9 +158,9 @@ impl GpuNetwork {
 
     /// Returns the arguments of the kernels of neurons, and of `layer_gradient` for any layer.
     pub(super) fn cell_args(&self, layered: &Layered, layer: &LayerBuffers, pass: Pass) -> CellArgs {
-        let neurons = match &layer.body {
-            Body::Neurons(neurons) => Some(neurons),
-            Body::Readout { .. } => None,
+        let neurons = match &layer.after_norm {
+            AfterNorm::Neurons(neurons) => Some(neurons),
+            AfterNorm::Readout { .. } => None,
         };
         let is_training = pass == Pass::Training;
         let counted = self.counted.get(layer.index).filter(|_| self.counts(pass));
@@ -202,9 +202,9 @@ impl GpuNetwork {
     }
 
     pub(super) fn reduce_args(&self, layered: &Layered, layer: &LayerBuffers) -> ReduceArgs {
-        let (reduction, values, softmax) = match &layer.body {
-            Body::Readout { reduction, values, softmax } => (*reduction, values.address(), softmax.address()),
-            Body::Neurons(_) => (0, Address::null(), Address::null()),
+        let (reduction, values, softmax) = match &layer.after_norm {
+            AfterNorm::Readout { reduction, values, softmax } => (*reduction, values.address(), softmax.address()),
+            AfterNorm::Neurons(_) => (0, Address::null(), Address::null()),
         };
         ReduceArgs {
             state: self.state.address(),

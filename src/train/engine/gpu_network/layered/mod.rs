@@ -22,7 +22,7 @@ use crate::kernel::layer_interface::ParameterArgs;
 use crate::kernel::program::{
     CELL_AHEAD, CELL_IAF, CELL_LEAKY, MASK_TILE, Program, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM, VECTORS,
 };
-use crate::kernel::update_interface::Layer;
+use crate::kernel::update_interface::UpdatedLayer;
 use crate::network::{
     Architecture, Iaf, InitState, Layers, Learned, Mask, Network, Neuron, Readout, Tensor, TensorKind,
 };
@@ -73,7 +73,7 @@ pub(super) struct LayerBuffers {
     pub(super) parameters: [ParameterArgs; CONSTANTS],
     /// Number of state variables that start at random numbers.
     pub(super) random_states: u32,
-    pub(super) body: Body,
+    pub(super) after_norm: AfterNorm,
 }
 
 /// Where the parameters and the statistics of a norm are in the lists of the network.
@@ -87,7 +87,7 @@ pub(super) struct NormPlace {
 
 /// What follows the linear layer and the norm.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) enum AfterNorm {
     Neurons(Neurons),
     Readout { reduction: u32, values: Buffer<f32>, softmax: Buffer<f32> },
 }
@@ -153,7 +153,7 @@ impl Layered {
     }
 
     /// Returns the records of all tensors, for the table of parameters.
-    pub(super) fn records(&self, architecture: &Architecture) -> Vec<Layer> {
+    pub(super) fn records(&self, architecture: &Architecture) -> Vec<UpdatedLayer> {
         let of = |layer: &LayerBuffers| {
             let scale = self.input_scale(layer.index);
             let mut next_of_cell = 3;
@@ -176,8 +176,8 @@ impl Layered {
 
     /// Returns the factor for the inputs of layer `i` in training: that of the dropout in the layer below.
     pub(super) fn input_scale(&self, i: usize) -> f32 {
-        match i.checked_sub(1).map(|below| &self.layers[below].body) {
-            Some(Body::Neurons(Neurons { dropout: Some(dropout), .. })) => dropout.scale(),
+        match i.checked_sub(1).map(|below| &self.layers[below].after_norm) {
+            Some(AfterNorm::Neurons(Neurons { dropout: Some(dropout), .. })) => dropout.scale(),
             _ => 1.0,
         }
     }
@@ -195,13 +195,13 @@ impl Layered {
                 fill(&[&layer.scales])?;
                 stream.fill(&layer.inverse, POISON)?;
             }
-            match &layer.body {
-                Body::Neurons(Neurons { constants, masks, spikes, checkpoints, .. }) => {
+            match &layer.after_norm {
+                AfterNorm::Neurons(Neurons { constants, masks, spikes, checkpoints, .. }) => {
                     fill(&[constants, checkpoints])?;
                     stream.fill(masks, POISON)?;
                     stream.fill(spikes, POISON)?;
                 }
-                Body::Readout { values, softmax, .. } => fill(&[values, softmax])?,
+                AfterNorm::Readout { values, softmax, .. } => fill(&[values, softmax])?,
             }
         }
         Ok(())
@@ -235,7 +235,7 @@ impl LayerBuffers {
         let weights = |is_needed: bool| if is_needed { pieces * width * before_width } else { 0 };
         let splits = splits(extent.batch, before_width, width);
         let is_random = layers.init_state == InitState::Uniform;
-        let (body, states) = match hidden {
+        let (after_norm, states) = match hidden {
             Some(layer) => {
                 let dropout = layer.dropout.map(|dropout| Dropout::new(dropout.p, dropout.mask == Mask::Sample));
                 let masks = if dropout.is_some() { rows * width / MASK_TILE } else { 0 };
@@ -253,7 +253,7 @@ impl LayerBuffers {
                     spikes: device.buffer(rows * width)?,
                     checkpoints: device.buffer(extent.if_training(rows / CELL_AHEAD * 2 * width))?,
                 };
-                (Body::Neurons(neurons), if is_iaf { 0 } else { layer.neuron.states() })
+                (AfterNorm::Neurons(neurons), if is_iaf { 0 } else { layer.neuron.states() })
             }
             None => {
                 let (reduction, leaks) = match layers.readout.readout {
@@ -263,7 +263,7 @@ impl LayerBuffers {
                     Readout::Last => (REDUCE_LAST, rows * width),
                 };
                 let softmax = device.buffer(if reduction == REDUCE_SOFTMAX { 2 * rows } else { 0 })?;
-                (Body::Readout { reduction, values: device.buffer(leaks)?, softmax }, usize::from(leaks > 0))
+                (AfterNorm::Readout { reduction, values: device.buffer(leaks)?, softmax }, usize::from(leaks > 0))
             }
         };
         // Scale 1, shift 0, mean 0: this stays in a layer without norm.
@@ -291,22 +291,22 @@ impl LayerBuffers {
             vectors: device.buffer(extent.if_training(VECTORS * width))?,
             parameters: cell_parameters(architecture, i, parameters),
             random_states: if is_random { states as u32 } else { 0 },
-            body,
+            after_norm,
         })
     }
 
     /// Number of the layer's kind of neuron in the kernels. The readout has a number too.
     pub(super) fn cell(&self) -> u32 {
-        match &self.body {
-            Body::Neurons(neurons) => neurons.cell,
-            Body::Readout { .. } => CELL_LEAKY,
+        match &self.after_norm {
+            AfterNorm::Neurons(neurons) => neurons.cell,
+            AfterNorm::Readout { .. } => CELL_LEAKY,
         }
     }
 
     /// Returns the record of one of the layer's tensors. `row` is the row of its gradient in `vectors`, unless the
     /// tensor has weights. `scale` is the factor of the layer's inputs.
-    fn record(&self, tensor: &Tensor, row: usize, scale: f32) -> Layer {
-        let vector = Layer {
+    fn record(&self, tensor: &Tensor, row: usize, scale: f32) -> UpdatedLayer {
+        let vector = UpdatedLayer {
             forward: Address::null(),
             backward: Address::null(),
             partials: if self.vectors.len() > 0 { self.vectors.at(row * self.width) } else { Address::null() },
@@ -317,7 +317,7 @@ impl LayerBuffers {
             input_width: 1,
             output_width: self.width as u32,
             splits: 1,
-            readout: 1,
+            row_in_partials: 1,
             rows: 1,
             first_block: 0,
             frozen_weights: 0,
@@ -325,14 +325,14 @@ impl LayerBuffers {
             scale: 1.0,
         };
         match tensor.kind {
-            TensorKind::Weight(_) => Layer {
+            TensorKind::Weight(_) => UpdatedLayer {
                 forward: self.forward.address(),
                 backward: self.backward.address(),
                 partials: self.partials.address(),
                 inputs: tensor.inputs as u32,
                 input_width: self.before_width as u32,
                 splits: self.splits as u32,
-                readout: 0,
+                row_in_partials: 0,
                 rows: tensor.inputs as u32,
                 scale,
                 ..vector
