@@ -169,6 +169,7 @@ fn receive<T: Number>(place: &Place, from: usize, part: &mut [T], tag: Tag) {
 fn wait<'a, D: ?Sized, S: Scope<'a>>(place: &Place, mut request: Request<'a, D, S>) {
     let mut watch = None;
     let mut polls = 0;
+    let mut is_second = false;
     while let Err(pending) = request.test() {
         request = pending;
         let watch = watch.get_or_insert_with(Watch::start);
@@ -185,7 +186,13 @@ fn wait<'a, D: ?Sized, S: Scope<'a>>(place: &Place, mut request: Request<'a, D, 
         std::thread::sleep(NAP);
         answer();
         if waited > place.patience {
-            give_up(place, waited);
+            let answers = ask(place);
+            if is_second || answers.contains(&false) {
+                give_up(place, answers, waited);
+            }
+            // All ranks run, so one of them may only have been slow.
+            is_second = true;
+            watch.waited = Duration::ZERO;
         }
     }
     if let Some(watch) = watch {
@@ -227,31 +234,44 @@ fn answer() {
     }
 }
 
-/// Finds out which ranks don't answer. The smallest rank that answers reports them. Ends all ranks.
-fn give_up(place: &Place, waited: Duration) -> ! {
+/// Asks all other ranks whether they still answer. Returns the answers: true for each rank that does, and for this one.
+fn ask(place: &Place) -> Vec<bool> {
     let world = SimpleCommunicator::world();
-    let others = || (0..place.size).filter(|&rank| rank != place.rank);
-    for rank in others() {
+    listen(&mut vec![false; place.size], Duration::ZERO); // late answers to the question before
+    for rank in others(place) {
         world.process_at_rank(rank as i32).send_with_tag(&0_u8, PING);
     }
-    let mut answers = vec![false; place.size];
-    let listen = |answers: &mut [bool], time: Duration| {
-        let (mut watch, mut is_over) = (Watch::start(), false);
-        while !is_over {
-            is_over = watch.waited() >= time; // then look once more
-            answer();
-            while let Some(of) = world.any_process().immediate_probe_with_tag(PONG) {
-                let _: (u8, _) = world.process_at_rank(of.source_rank()).receive_with_tag(PONG);
-                answers[of.source_rank() as usize] = true;
-            }
-            std::thread::sleep(NAP);
-        }
-    };
+    let mut answers: Vec<bool> = (0..place.size).map(|rank| rank == place.rank).collect();
     listen(&mut answers, ANSWERS);
-    if others().any(|rank| rank < place.rank && answers[rank]) {
+    answers
+}
+
+/// Answers other ranks for some time. Sets the answers of the ranks that answer this one.
+fn listen(answers: &mut [bool], time: Duration) {
+    let world = SimpleCommunicator::world();
+    let (mut watch, mut is_over) = (Watch::start(), false);
+    while !is_over {
+        is_over = watch.waited() >= time; // then look once more
+        answer();
+        while let Some(of) = world.any_process().immediate_probe_with_tag(PONG) {
+            let _: (u8, _) = world.process_at_rank(of.source_rank()).receive_with_tag(PONG);
+            answers[of.source_rank() as usize] = true;
+        }
+        std::thread::sleep(NAP);
+    }
+}
+
+fn others(place: &Place) -> impl Iterator<Item = usize> + use<> {
+    let Place { rank: own, size, .. } = *place;
+    (0..size).filter(move |&rank| rank != own)
+}
+
+/// Reports the ranks that don't answer, if this is the smallest rank that does. Ends all ranks.
+fn give_up(place: &Place, mut answers: Vec<bool>, waited: Duration) -> ! {
+    if answers[..place.rank].contains(&true) {
         listen(&mut answers, 4 * ANSWERS); // until that rank has ended this one
     }
-    let silent = others().filter(|&rank| !answers[rank]).collect();
-    tell_end(others()); // a rank that is suspended reads this when it goes on
+    let silent = others(place).filter(|&rank| !answers[rank]).collect();
+    tell_end(others(place)); // a rank that is suspended reads this when it goes on
     abort((place.report)(&Silence { ranks: silent, size: place.size, waited }))
 }
