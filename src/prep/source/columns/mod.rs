@@ -1,9 +1,9 @@
-//! Columns of events: describes the arrays of a file, finds the columns t, x, y and p among them, and converts their
-//! numbers.
+//! The parts of which [`fields`](super::fields) and the layouts make the columns of events: descriptions of a file's
+//! arrays, the roles t, x, y and p that names and numbers suggest, and conversions of numbers.
 //!
 //! ```text
 //! array_info, shape            describe the arrays of a file, before their data is read
-//! roles, guess                 find the columns t, x, y and p, by the names of fields or by their numbers
+//! roles, guess                 the roles t, x, y and p, suggested by the names of fields or by their numbers
 //! field_text                   reads and writes the names of fields in a user's map of columns (`t=FIELD,...`)
 //! numbers                      converts numbers of any type to times, coordinates and polarities
 //! ```

@@ -1,4 +1,5 @@
-//! Finds which fields of a file are t, x, y and p, and how the file stores the polarities on and off.
+//! Decides which fields of an open file are t, x, y and p, refuses files where that is not clear, and finds out how a
+//! file stores the polarities on and off. The parts for this are in [`columns`](super::columns).
 //!
 //! ```text
 //! survey                       finds the fields by their names, shapes and numbers
