@@ -78,17 +78,23 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
         let bytes = Cursor::new(head).chain(Counted(bytes));
         return Ok(if is_gzip { Box::new(Gzip::new(bytes, len)) } else { Box::new(bytes) });
     }
-    let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-    let mut head = vec![0; FIRST];
-    let len = fill(&mut file, &mut head, FIRST).map_err(Error::io(path, "read the recording"))?;
-    head.truncate(len);
+    let (file, head) = begin(path, FIRST)?;
     match is_gzip(&head) {
-        false if len < FIRST => return Ok(Box::new(Cursor::new(head))),
+        false if head.len() < FIRST => return Ok(Box::new(Cursor::new(head))),
         false => return Ok(Box::new(Cursor::new(head).chain(Counted(file)))),
         true => {}
     }
     let len = file.metadata().map_err(Error::io(path, "open the recording"))?.len();
     Ok(Box::new(Gzip::new(Cursor::new(head).chain(Counted(file)), len)))
+}
+
+/// Opens a file, and reads its first bytes, at most `most`.
+fn begin(path: &Path, most: usize) -> Result<(File, Vec<u8>)> {
+    let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+    let mut head = vec![0; most];
+    let len = fill(&mut file, &mut head, most).map_err(Error::io(path, "read the recording"))?;
+    head.truncate(len);
+    Ok((file, head))
 }
 
 /// Reads a whole file, if it is small and not packed. Returns `None` for other files, and if the file cannot be read.
@@ -128,10 +134,7 @@ pub(crate) fn is_packed(path: &Path) -> bool {
 /// Those of [`open`]; [`Error::DamagedBytes`] if no byte can be unpacked.
 pub(crate) fn head(path: &Path, most: usize) -> Result<Vec<u8>> {
     if member(path).is_none() {
-        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-        let mut head = vec![0; most];
-        let len = fill(&mut file, &mut head, most).map_err(Error::io(path, "read the recording"))?;
-        head.truncate(len);
+        let (_, head) = begin(path, most)?;
         if !is_gzip(&head) {
             return Ok(head);
         }
